@@ -1,0 +1,24 @@
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+/*
+ * clock.h - reading time. Only main files, loops and tests call these; everything below takes
+ * `now_..._ms` as an argument. Leases are counted on boot time (it does not jump and does not stop
+ * while a guest is suspended), other waits on monotonic time; wall time is only shown to people.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+int64_t clock_boot_ms(void);
+int64_t clock_mono_ms(void);
+int64_t clock_mono_ns(void);
+int64_t clock_wall_ms(void);
+void clock_sleep_ms(int64_t duration_ms);
+
+#define CLOCK_RFC3339_BYTES 25 /* "2026-11-24T07:12:00.123Z" and the NUL */
+
+/* RFC 3339, UTC, milliseconds. */
+void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_BYTES]);
+
+#endif

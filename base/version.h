@@ -1,0 +1,6 @@
+#ifndef BASE_VERSION_H
+#define BASE_VERSION_H
+
+#define REPRISE_VERSION "0.1.0"
+
+#endif

@@ -1,0 +1,22 @@
+# What `make test`, `make bench` and their kin run. Timing is measured by benches, never asserted by tests.
+
+SIM_SEEDS ?= 300
+
+test: all $(UNIT) $(INTEGRATION) $(if $(SIM_SRC),$(BIN)/simrun)
+	BUILD=$(BUILD) SIM_SEEDS=$(SIM_SEEDS) sh tests/run.sh unit sim integration layers
+test-unit: $(UNIT)
+	BUILD=$(BUILD) sh tests/run.sh unit
+test-sim: $(BIN)/simrun
+	BUILD=$(BUILD) SIM_SEEDS=$(SIM_SEEDS) sh tests/run.sh sim
+test-integration: all $(INTEGRATION)
+	BUILD=$(BUILD) sh tests/run.sh integration
+test-asan:
+	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test-asan-run
+test-asan-run: all $(UNIT) $(INTEGRATION)
+	BUILD=$(BUILD) SANITIZED=1 sh tests/run.sh unit integration
+
+check-layers:
+	sh tests/check_layers.sh
+
+format:
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i

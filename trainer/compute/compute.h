@@ -1,0 +1,143 @@
+#ifndef TRAINER_COMPUTE_COMPUTE_H
+#define TRAINER_COMPUTE_COMPUTE_H
+
+/*
+ * compute.h - what a compute backend must do: the only thing that models, optimizers and the
+ * training loop know about devices.
+ *
+ * Device memory is named by plain pointers (`float *`, `int32_t *`, `uint8_t *`) that come from
+ * alloc(). They may be added to, passed to operations and nothing else: the host must not read or
+ * write through them. Host data goes in by upload() and comes out by download(). The test backend
+ * `far` keeps its memory unreadable outside operations, so a model that cheats dies in the tests.
+ *
+ * Operations are queued in order on one stream and may return before they finish. sync() waits,
+ * download() waits for what it copies. Late device errors are reported by the next call that can see
+ * them.
+ *
+ * A step is a function given to run(): a backend may record the operations it issues under `key`
+ * and replay them on later calls with the same key (a CUDA graph). So what a step issues may depend
+ * only on its key and on values in device memory: whatever changes from step to step (learning
+ * rate, batch indices, powers of beta) lies in a device buffer that is uploaded before run().
+ * upload() and download() are not allowed inside a step.
+ *
+ * There are no optional operations: a backend that cannot do something fast does it slowly.
+ * Matrices are row-major float32. Shapes stand in comments as (rows, columns).
+ *
+ * Threads: one per opened device. Errors: STATUS_NO_MEMORY, STATUS_INTERNAL (device fault),
+ * STATUS_UNSUPPORTED (no such device here).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define COMPUTE_ABI   1 /* bump with any change to struct compute_ops */
+#define COMPUTE_ENTRY "reprise_compute_entry"
+
+struct compute; /* one opened device */
+
+enum compute_activation { COMPUTE_LINEAR, COMPUTE_RELU };
+
+typedef enum status compute_step_fn(void *context, struct error *err);
+
+/* The scalars of one optimizer update, in device memory so that a recorded step can be replayed. */
+struct compute_adam_scalars {
+    float lr;             /* after the schedule */
+    float beta1, beta2, eps, weight_decay;
+    float correction1;    /* 1 / (1 - beta1^t) */
+    float correction2;    /* 1 / (1 - beta2^t) */
+    float gradient_scale; /* multiplies each gradient element first */
+};
+
+struct compute_sgd_scalars {
+    float lr, momentum, weight_decay, gradient_scale;
+};
+
+/*
+ * The list of operations; one line each: X(return type, name, parameters). From it come the table,
+ * the check for a missing member (with its name) and the backends' static tables.
+ */
+#define COMPUTE_OPS(X)                                                                             \
+    /* Opens device `index`, with at most `threads` host threads. */                              \
+    X(enum status, open, (int index, int threads, struct compute **out, struct error *err))       \
+    X(void, close, (struct compute * compute))                                                     \
+    /* A line that identifies the arithmetic: library, version, kernel, instruction set. */       \
+    X(const char *, describe, (struct compute * compute))                                          \
+    X(enum status, alloc,                                                                          \
+      (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */        \
+    X(void, release, (struct compute * compute, void *memory)) /* accepts NULL */                  \
+    X(enum status, upload,                                                                         \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                  \
+       struct error *err))                                                                         \
+    X(enum status, download,                                                                       \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                  \
+       struct error *err))                                                                         \
+    X(enum status, sync, (struct compute * compute, struct error *err))                            \
+    X(enum status, run,                                                                            \
+      (struct compute * compute, uint64_t key, compute_step_fn *step, void *context,              \
+       struct error *err))                                                                         \
+    /* bytes of `memory` to zero */                                                                \
+    X(enum status, zero, (struct compute * compute, void *memory, size_t bytes,                    \
+                          struct error *err))                                                      \
+    X(enum status, copy, (struct compute * compute, void *target, const void *source,             \
+                          size_t bytes, struct error *err))                                        \
+    /* out[i, :] = scale * (float)table[rows[i], :]; out (n, width), table (*, width) of bytes */  \
+    X(enum status, gather_rows_u8,                                                                 \
+      (struct compute * compute, float *out, const uint8_t *table, const int32_t *rows, int n,    \
+       int width, float scale, struct error *err))                                                 \
+    /* out[i] = table[rows[i]] */                                                                  \
+    X(enum status, gather_i32,                                                                     \
+      (struct compute * compute, int32_t *out, const int32_t *table, const int32_t *rows, int n,  \
+       struct error *err))                                                                         \
+    /* out (m, n) = act(a (m, k) * w (n, k)^T + bias (n)); bias NULL: none */                      \
+    X(enum status, dense_forward,                                                                  \
+      (struct compute * compute, float *out, const float *a, const float *w, const float *bias,   \
+       int m, int n, int k, enum compute_activation act, struct error *err))                       \
+    /* Given d_out (m, n) and the forward's out: d_out *= act'(out) in place, then                 \
+       d_w (n, k) += d_out^T a, d_bias (n) += column sums, d_a (m, k) = d_out w (NULL: skip) */    \
+    X(enum status, dense_backward,                                                                 \
+      (struct compute * compute, float *d_a, float *d_w, float *d_bias, float *d_out,             \
+       const float *out, const float *a, const float *w, int m, int n, int k,                      \
+       enum compute_activation act, struct error *err))                                            \
+    /* loss_sum[0] += sum of -log softmax(logits)[label]; correct[0] += number of rows whose       \
+       arg max is the label; d_logits = (softmax - onehot) * scale[0] (NULL: only the sums).       \
+       logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */                                \
+    X(enum status, softmax_cross_entropy,                                                          \
+      (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                \
+       const float *logits, const int32_t *labels, const float *scale, int m, int n,               \
+       struct error *err))                                                                         \
+    /* Kingma and Ba 2015, algorithm 1, with decoupled weight decay (Loshchilov 2019) when set */  \
+    X(enum status, adam,                                                                           \
+      (struct compute * compute, float *parameters, float *m, float *v, const float *gradients,   \
+       size_t count, const struct compute_adam_scalars *scalars, struct error *err))               \
+    /* velocity = momentum * velocity + g; p -= lr * velocity (PyTorch's form) */                  \
+    X(enum status, sgd,                                                                            \
+      (struct compute * compute, float *parameters, float *velocity, const float *gradients,      \
+       size_t count, const struct compute_sgd_scalars *scalars, struct error *err))
+
+struct compute_ops {
+    uint32_t abi;
+    const char *name; /* "cpu", "cuda", "far" */
+#define X(type, name, parameters) type(*name) parameters;
+    COMPUTE_OPS(X)
+#undef X
+};
+
+/* STATUS_INTERNAL naming the first missing operation or a wrong ABI. */
+MUST_CHECK enum status compute_check(const struct compute_ops *ops, struct error *err);
+
+/* The backend named "cpu" is linked in; "cuda" is loaded from `libreprise-cuda.so` beside the program. */
+MUST_CHECK enum status compute_find(const char *name, const struct compute_ops **out,
+                                    struct error *err);
+
+extern const struct compute_ops compute_cpu;
+
+/* An opened device with its table: what is handed around. */
+struct device {
+    const struct compute_ops *ops;
+    struct compute *compute;
+};
+
+#endif

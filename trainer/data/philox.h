@@ -1,0 +1,25 @@
+#ifndef TRAINER_DATA_PHILOX_H
+#define TRAINER_DATA_PHILOX_H
+
+/*
+ * philox.h - Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2,
+ * 3", SC'11): a counter-based generator. Keyed by (seed, purpose), counted by (step, element), so
+ * there is no state to save and the same numbers come on every device. Plain C that also compiles
+ * as CUDA.
+ */
+
+#include <stdint.h>
+
+enum philox_purpose { PHILOX_SHUFFLE = 1, PHILOX_INIT = 2, PHILOX_DROPOUT = 3, PHILOX_NEGATIVES = 4 };
+
+struct philox_key {
+    uint32_t word[2];
+};
+
+struct philox_key philox_key_of(uint64_t seed, enum philox_purpose purpose);
+/* Four 32-bit numbers for one counter. */
+void philox_4x32(struct philox_key key, uint64_t high, uint64_t low, uint32_t out[4]);
+/* [0, 1) with 24 bits. */
+float philox_unit(uint32_t number);
+
+#endif
