@@ -14,7 +14,7 @@ files() {
 allow() {
     folder=$1
     shift
-    for file in $(find "$folder" -maxdepth "${DEPTH:-1}" -name '*.[ch]' | sort); do
+    for file in $(find "$folder" -maxdepth "${DEPTH:-1}" -name "*.[ch]" 2>/dev/null | sort); do
         for include in $(sed -n 's/^#include "\([^"]*\)".*/\1/p' "$file"); do
             fine=no
             for prefix in "$@"; do

@@ -20,3 +20,8 @@ check-layers:
 
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+# Benches print one line a figure and write $(BUILD)/bench/*.json; SHORT=1 is the form of seconds.
+bench: all $(BENCHES)
+	@mkdir -p $(BUILD)/bench
+	@for b in $(BENCHES); do echo "== $$(basename $$b)"; BUILD=$(BUILD) $$b || exit 1; done
