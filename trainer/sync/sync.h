@@ -40,7 +40,7 @@ struct sync_parts {
 struct sync_ops {
     const char *mode;
     enum status (*open)(const struct sync_parts *parts, struct sync **out, struct error *err);
-    void (*close)(struct sync *sync);
+    void (*close)(struct sync *sync); /* accepts NULL */
     /* Inside a step: sums over the ranks, then the update; afterwards all ranks hold the same. */
     enum status (*step)(struct sync *sync, struct error *err);
 };
@@ -48,6 +48,8 @@ struct sync_ops {
 struct sync {
     const struct sync_ops *ops;
 };
+
+extern const struct sync_ops sync_allreduce;
 
 extern const struct sync_ops *const sync_registry[]; /* indexed by enum sync_mode */
 
