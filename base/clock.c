@@ -1,0 +1,90 @@
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#define MS_PER_S  INT64_C(1000)
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S  INT64_C(1000000000)
+#define S_PER_DAY INT64_C(86400)
+
+static int64_t read_ns(clockid_t which)
+{
+    struct timespec now;
+    const int rc = clock_gettime(which, &now);
+    assert(rc == 0);
+    return (int64_t)now.tv_sec * NS_PER_S + (int64_t)now.tv_nsec;
+}
+
+int64_t clock_boot_ms(void)
+{
+    return read_ns(CLOCK_BOOTTIME) / NS_PER_MS;
+}
+
+int64_t clock_mono_ms(void)
+{
+    return read_ns(CLOCK_MONOTONIC) / NS_PER_MS;
+}
+
+int64_t clock_mono_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_ms(void)
+{
+    return read_ns(CLOCK_REALTIME) / NS_PER_MS;
+}
+
+void clock_sleep_ms(int64_t duration_ms)
+{
+    if (duration_ms <= 0)
+        return;
+    struct timespec left = {.tv_sec = (time_t)(duration_ms / MS_PER_S),
+                            .tv_nsec = (long)(duration_ms % MS_PER_S * NS_PER_MS)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+        continue;
+}
+
+/*
+ * Civil date of a count of days since 1970-01-01 (Howard Hinnant's algorithm, eras of 400 years
+ * that start on March 1st). Written out because gmtime_r() loads the zone files of the machine.
+ */
+static void civil_of_days(int64_t days, int64_t *out_year, int *out_month, int *out_day)
+{
+    const int64_t shifted = days + 719468;
+    const int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
+    const int64_t day_of_era = shifted - era * 146097;
+    const int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    const int64_t day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const int64_t march_month = (5 * day_of_year + 2) / 153;
+    *out_day = (int)(day_of_year - (153 * march_month + 2) / 5 + 1);
+    *out_month = (int)(march_month < 10 ? march_month + 3 : march_month - 9);
+    *out_year = year_of_era + era * 400 + (*out_month <= 2 ? 1 : 0);
+}
+
+void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_BYTES])
+{
+    int64_t days = wall_ms / (S_PER_DAY * MS_PER_S);
+    int64_t ms_of_day = wall_ms % (S_PER_DAY * MS_PER_S);
+    if (ms_of_day < 0) {
+        ms_of_day += S_PER_DAY * MS_PER_S;
+        days--;
+    }
+    int64_t year = 0;
+    int month = 0;
+    int day = 0;
+    civil_of_days(days, &year, &month, &day);
+    assert(year >= 0 && year <= 9999);
+    const int ms = (int)(ms_of_day % MS_PER_S);
+    const int s = (int)(ms_of_day / MS_PER_S);
+    /* The remainders only tell the compiler what it cannot see: each part has its width. */
+    (void)snprintf(out, CLOCK_RFC3339_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+                   (unsigned)year % 10000U, (unsigned)month % 100U, (unsigned)day % 100U,
+                   (unsigned)(s / 3600) % 100U, (unsigned)(s / 60) % 60U, (unsigned)s % 60U,
+                   (unsigned)ms % 1000U);
+}
