@@ -16,6 +16,9 @@
  * Restart: brain_new, brain_load_* for every live row, brain_start. Nothing volatile is needed:
  * each node gets a full term before it is judged, nobody is suspect before.
  *
+ * Jobs that it does not hold are answered STATUS_NOT_FOUND ("not_live"): the API knows from the
+ * database whether they have finished. A stale attempt is STATUS_CONFLICT ("stale_attempt").
+ *
  * Time: deadlines are judged by INPUT_TICK alone, with boot time; brain_next_deadline_boot_ms()
  * says when the next tick is due.
  */
@@ -73,8 +76,12 @@ MUST_CHECK enum status brain_new(const struct brain_config *config, struct brain
                                  struct error *err);
 void brain_free(struct brain *brain); /* accepts NULL */
 
-/* Loading, before brain_start(): every node and slot, every live job with its newest attempt and that
- * attempt's ranks, the held ports, the uncommitted shards of live attempts, all checkpoints of live jobs. */
+/*
+ * Loading, before brain_start(), in this order: every node, then slot; every job that is live or has a
+ * rank that has not ended (a lost node may still run it: its slot and port stay held); of each such
+ * job its newest attempt and each attempt with a rank that has not ended; all ranks of these attempts;
+ * every held port; the uncommitted shards of live attempts; the checkpoints of live jobs, steps rising.
+ */
 void brain_load_node(struct brain *brain, const struct node_row *row);
 void brain_load_slot(struct brain *brain, const struct slot_row *row);
 void brain_load_job(struct brain *brain, const struct job_row *row);
@@ -83,7 +90,7 @@ void brain_load_rank(struct brain *brain, const struct rank_row *row);
 void brain_load_port(struct brain *brain, const struct port_row *row);
 void brain_load_shard(struct brain *brain, const struct shard_row *row);
 void brain_load_checkpoint(struct brain *brain, const struct checkpoint_row *row);
-/* `revision` is the highest that was ever given out. */
+/* `revision` is the highest that was ever given out: the maximum over all rows of jobs and nodes. */
 void brain_start(struct brain *brain, int64_t boot_ms, int64_t revision);
 
 /* Takes one input; `effects` is emptied first. Deterministic and total. */
@@ -117,15 +124,15 @@ const struct node_row *brain_node(const struct brain *brain, const char *id);
 
 /* Why a live job waits, or where a request would be placed now (dry run). */
 enum explain_code {
-    EXPLAIN_RUNNING,        /* it does not wait */
-    EXPLAIN_NO_NODES,       /* no node is ready */
-    EXPLAIN_TOO_LARGE,      /* more ranks than slots of the kind exist */
-    EXPLAIN_SLOTS_BUSY,     /* would fit on an empty cluster */
-    EXPLAIN_BEHIND,         /* another job comes first */
-    EXPLAIN_BACKOFF,        /* waits after a failure */
-    EXPLAIN_NUMERICS,       /* waits for a node with the same arithmetic */
-    EXPLAIN_SETTLING,       /* waits for former ranks' ends to be confirmed */
-    EXPLAIN_WOULD_RUN,      /* dry run: it would be placed at once */
+    EXPLAIN_RUNNING,    /* it does not wait */
+    EXPLAIN_NO_NODES,   /* no node is ready */
+    EXPLAIN_TOO_LARGE,  /* more ranks than slots of the kind exist */
+    EXPLAIN_SLOTS_BUSY, /* would fit on an empty cluster */
+    EXPLAIN_BEHIND,     /* another job comes first */
+    EXPLAIN_BACKOFF,    /* waits after a failure */
+    EXPLAIN_NUMERICS,   /* waits for a node with the same arithmetic */
+    EXPLAIN_SETTLING,   /* waits for former ranks' ends to be confirmed */
+    EXPLAIN_WOULD_RUN,  /* dry run: it would be placed at once */
 };
 extern const char *const explain_code_names[];
 struct explanation {

@@ -15,24 +15,24 @@
 #include "service/brain/rows.h"
 
 enum effect_kind {
-    EFFECT_JOB_INSERT,   /* job, spec, labels */
-    EFFECT_JOB_UPDATE,   /* job */
-    EFFECT_JOB_RESULT,   /* job (model fields), metrics */
+    EFFECT_JOB_INSERT, /* job, spec, labels */
+    EFFECT_JOB_UPDATE, /* job */
+    EFFECT_JOB_RESULT, /* job (model fields), metrics */
     EFFECT_ATTEMPT_INSERT,
     EFFECT_ATTEMPT_UPDATE,
     EFFECT_RANK_PUT,
-    EFFECT_NODE_PUT,     /* node; with token fields when the node joined */
-    EFFECT_NODE_TOKEN,   /* consumes join_token, records the node's credential */
+    EFFECT_NODE_PUT,   /* node; with token fields when the node joined */
+    EFFECT_NODE_TOKEN, /* consumes join_token, records the node's credential */
     EFFECT_SLOT_PUT,
-    EFFECT_SLOT_DELETE,  /* no longer reported and free */
+    EFFECT_SLOT_DELETE, /* no longer reported and free */
     EFFECT_PORT_INSERT,
     EFFECT_PORT_DELETE,
     EFFECT_SHARD_INSERT,
     EFFECT_CHECKPOINT_INSERT, /* the commit: fenced by a trigger */
     EFFECT_CHECKPOINT_DELETE, /* retention; its blobs go after the commit */
-    EFFECT_SHARDS_DROP,  /* uncommitted shards of an ended attempt (job, attempt); blobs go after the commit */
+    EFFECT_SHARDS_DROP, /* uncommitted shards of an ended attempt (job, attempt); blobs go after the commit */
     EFFECT_EVENT,
-    EFFECT_DESIRED,      /* no row: the node's desired set changed (effect.node.id) */
+    EFFECT_DESIRED, /* no row: the node's desired set changed (effect.node.id) */
     EFFECT_KIND_COUNT
 };
 

@@ -16,7 +16,7 @@
 #include "service/brain/rows.h"
 
 enum input_kind {
-    INPUT_TICK,           /* time went by: deadlines are judged */
+    INPUT_TICK, /* time went by: deadlines are judged */
     INPUT_JOB_SUBMIT,
     INPUT_JOB_CANCEL,
     INPUT_JOB_CHECKPOINT, /* a user asks for a checkpoint now */
@@ -25,10 +25,10 @@ enum input_kind {
     INPUT_NODE_DISCONNECT, /* its held connection closed */
     INPUT_NODE_DRAIN,
     INPUT_NODE_UNDRAIN,
-    INPUT_NODE_FENCE,      /* an operator vouches that it is dead */
-    INPUT_SHARD_STORED,    /* bytes are durable in the blob store; not yet recorded */
-    INPUT_RESULT,          /* the model's bytes are durable and the result was posted */
-    INPUT_FIRST_STEP,      /* telemetry showed an attempt's first own step */
+    INPUT_NODE_FENCE,   /* an operator vouches that it is dead */
+    INPUT_SHARD_STORED, /* bytes are durable in the blob store; not yet recorded */
+    INPUT_RESULT,       /* the model's bytes are durable and the result was posted */
+    INPUT_FIRST_STEP,   /* telemetry showed an attempt's first own step */
     INPUT_KIND_COUNT
 };
 
@@ -54,8 +54,9 @@ struct observed_rank {
 };
 
 struct input_submit {
-    struct job_row job; /* id, name, project, request, hashes, key, retry_of, submitted_by are set */
-    const char *spec;   /* canonical text: goes into the effect */
+    struct job_row
+        job;          /* id, name, project, request, hashes, key, retry_of, submitted_by are set */
+    const char *spec; /* canonical text: goes into the effect */
     const char *labels; /* JSON object text */
     /* Looked up by the loop: the job that holds this (project, key) already, or "". */
     char existing_job[ID_BYTES_MAX];
@@ -74,6 +75,8 @@ struct input_join {
 struct input_sync {
     const char *node;
     int64_t session;
+    int64_t seq;           /* rises within a session: an older message is ignored */
+    int64_t revision_seen; /* of the desired set that the agent had when it wrote this */
     const char *boot_id;
     int64_t received_boot_ms; /* stamped by the listener, maybe long before now */
     const struct observed_rank *ranks;
@@ -94,15 +97,16 @@ struct input_result {
 
 struct brain_input {
     enum input_kind kind;
-    int64_t boot_ms; /* now: CLOCK_BOOTTIME */
-    int64_t wall_ms; /* now, for rows that people read */
+    int64_t boot_ms;  /* now: CLOCK_BOOTTIME */
+    int64_t wall_ms;  /* now, for rows that people read */
     int64_t stall_ms; /* INPUT_TICK: how long the loop itself did not run; added to each deadline */
     const char *actor; /* token id of the person or program behind it; NULL: the controller */
     const char *job;   /* cancel, checkpoint, first_step */
     int64_t attempt;   /* first_step */
-    int64_t at_wall_ms; /* first_step: when it happened; shard_stored: when the snapshot was taken, 0 unknown */
-    const char *node;  /* disconnect, drain, undrain, fence */
-    int64_t session;   /* disconnect: only if the node's session is still this one */
+    int64_t
+        at_wall_ms; /* first_step: when it happened; shard_stored: when the snapshot was taken, 0 unknown */
+    const char *node; /* disconnect, drain, undrain, fence */
+    int64_t session;  /* disconnect: only if the node's session is still this one */
     union {
         struct input_submit submit;
         struct input_join join;

@@ -36,9 +36,9 @@ struct job_request {
     int64_t max_infra_restarts;
     int64_t hang_timeout_ms; /* 0: auto */
     int64_t orphan_timeout_ms;
-    int64_t keep_last;       /* checkpoints */
-    int64_t total_steps;     /* 0: unknown until the trainer says */
-    bool fenced;             /* built-in trainer: its only effect is the fenced commit */
+    int64_t keep_last;   /* checkpoints */
+    int64_t total_steps; /* 0: unknown until the trainer says */
+    bool fenced;         /* built-in trainer: its only effect is the fenced commit */
     bool stop_on_controller_loss;
 };
 
@@ -53,16 +53,17 @@ struct job_row {
     char detail[BRAIN_DETAIL_BYTES];
     int64_t attempt; /* the fencing token: number of the newest attempt, 0 before the first */
     struct job_request request;
-    enum device_kind device; /* fixed at the first placement */
+    enum device_kind device;             /* fixed at the first placement */
     char numerics[BRAIN_NUMERICS_BYTES]; /* fixed at the first placement */
     bool bit_exact;
-    int64_t committed_step; /* of the newest committed checkpoint; 0: none */
-    int64_t resume_step;    /* of the current attempt */
-    int64_t lost_steps;     /* by the last recovery */
-    int64_t restarts;       /* charged to max_restarts */
-    int64_t infra_restarts; /* charged to max_infra_restarts */
+    int64_t committed_step;          /* of the newest committed checkpoint; 0: none */
+    int64_t resume_step;             /* of the current attempt */
+    int64_t lost_steps;              /* by the last recovery */
+    int64_t restarts;                /* charged to max_restarts */
+    int64_t infra_restarts;          /* charged to max_infra_restarts */
     int64_t ends_without_checkpoint; /* consecutive: drives back-off */
-    int64_t crash_step;     /* step of the last charged end; -1: none */
+    int64_t crash_step;              /* step of the last end charged to max_restarts; -1: none */
+    enum reason crash_reason;        /* and its reason: the same twice is a crash loop */
     int64_t checkpoint_request;
     bool cancel_requested;
     int64_t created_at_ms;
@@ -110,7 +111,7 @@ struct rank_row {
     char node[ID_BYTES_MAX];
     char slot[BRAIN_SLOT_BYTES];
     int64_t pid;
-    bool ended; /* exit known, or its node lost */
+    bool ended; /* confirmed: exit known, node rebooted or fenced; a lost node confirms nothing */
     int64_t exit_code; /* -1: by signal */
     int64_t exit_signal;
     bool exit_oom;
@@ -119,7 +120,7 @@ struct rank_row {
 
 struct node_row {
     char id[ID_BYTES_MAX];
-    int64_t revision;
+    int64_t revision; /* from the same counter; also the revision of the node's desired set */
     char hostname[BRAIN_NAME_BYTES];
     char address[BRAIN_ADDRESS_BYTES];
     char boot_id[64];
@@ -127,6 +128,7 @@ struct node_row {
     char version[24];
     char *labels; /* JSON object text; borrowed in effects, owned by whoever made the row */
     enum node_state state;
+    bool drain; /* an operator wants it empty: survives that it is lost meanwhile */
     int64_t cpu_count;
     int64_t memory_bytes;
     int64_t port_first, port_last;
@@ -142,7 +144,7 @@ struct slot_row {
     char uuid[64];
     char name[64];
     int64_t memory_bytes;
-    bool present; /* the node still reports it */
+    bool present;           /* the node still reports it */
     char job[ID_BYTES_MAX]; /* "": free */
     int64_t attempt;
     int64_t rank;
