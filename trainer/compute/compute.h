@@ -44,77 +44,85 @@ typedef enum status compute_step_fn(void *context, struct error *err);
 
 /* The scalars of one optimizer update, in device memory so that a recorded step can be replayed. */
 struct compute_adam_scalars {
-    float lr;             /* after the schedule */
-    float beta1, beta2, eps, weight_decay;
-    float correction1;    /* 1 / (1 - beta1^t) */
-    float correction2;    /* 1 / (1 - beta2^t) */
-    float gradient_scale; /* multiplies each gradient element first */
+    float step_size; /* lr / (1 - beta1^t) */
+    float beta1, beta2, eps;
+    float root_correction; /* 1 / sqrt(1 - beta2^t) */
+    float l2;              /* times the parameter, added to the gradient (Adam's weight decay) */
+    float decay;           /* times the parameter, taken off it first (AdamW: lr * weight decay) */
 };
 
 struct compute_sgd_scalars {
-    float lr, momentum, weight_decay, gradient_scale;
+    float lr, momentum, l2;
 };
 
 /*
  * The list of operations; one line each: X(return type, name, parameters). From it come the table,
  * the check for a missing member (with its name) and the backends' static tables.
  */
-#define COMPUTE_OPS(X)                                                                             \
-    /* Opens device `index`, with at most `threads` host threads. */                              \
-    X(enum status, open, (int index, int threads, struct compute **out, struct error *err))       \
-    X(void, close, (struct compute * compute))                                                     \
-    /* A line that identifies the arithmetic: library, version, kernel, instruction set. */       \
-    X(const char *, describe, (struct compute * compute))                                          \
-    X(enum status, alloc,                                                                          \
-      (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */        \
-    X(void, release, (struct compute * compute, void *memory)) /* accepts NULL */                  \
-    X(enum status, upload,                                                                         \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                  \
-       struct error *err))                                                                         \
-    X(enum status, download,                                                                       \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                  \
-       struct error *err))                                                                         \
-    X(enum status, sync, (struct compute * compute, struct error *err))                            \
-    X(enum status, run,                                                                            \
-      (struct compute * compute, uint64_t key, compute_step_fn *step, void *context,              \
-       struct error *err))                                                                         \
-    /* bytes of `memory` to zero */                                                                \
-    X(enum status, zero, (struct compute * compute, void *memory, size_t bytes,                    \
-                          struct error *err))                                                      \
-    X(enum status, copy, (struct compute * compute, void *target, const void *source,             \
-                          size_t bytes, struct error *err))                                        \
-    /* out[i, :] = scale * (float)table[rows[i], :]; out (n, width), table (*, width) of bytes */  \
-    X(enum status, gather_rows_u8,                                                                 \
-      (struct compute * compute, float *out, const uint8_t *table, const int32_t *rows, int n,    \
-       int width, float scale, struct error *err))                                                 \
-    /* out[i] = table[rows[i]] */                                                                  \
-    X(enum status, gather_i32,                                                                     \
-      (struct compute * compute, int32_t *out, const int32_t *table, const int32_t *rows, int n,  \
-       struct error *err))                                                                         \
-    /* out (m, n) = act(a (m, k) * w (n, k)^T + bias (n)); bias NULL: none */                      \
-    X(enum status, dense_forward,                                                                  \
-      (struct compute * compute, float *out, const float *a, const float *w, const float *bias,   \
-       int m, int n, int k, enum compute_activation act, struct error *err))                       \
+#define COMPUTE_OPS(X)                                                                               \
+    /* Opens device `index`, with at most `threads` host threads. */                                 \
+    X(enum status, open, (int index, int threads, struct compute **out, struct error *err))          \
+    X(void, close, (struct compute * compute))                                                       \
+    /* A line that identifies the arithmetic: library, version, kernel, instruction set. */          \
+    X(const char *, describe, (struct compute * compute))                                            \
+    X(enum status, alloc,                                                                            \
+      (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */          \
+    X(void, release, (struct compute * compute, void *memory))                 /* accepts NULL */    \
+    /* A read-only device view of host memory that outlives it: the memory itself where the device \
+       can read it, a copy elsewhere. For whole datasets. */ \
+    X(enum status, map_host,                                                                         \
+      (struct compute * compute, const void *host, size_t bytes, const void **out,                   \
+       struct error *err))                                                                           \
+    X(void, unmap_host, (struct compute * compute, const void *view)) /* accepts NULL */             \
+    X(enum status, upload,                                                                           \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                     \
+       struct error *err))                                                                           \
+    X(enum status, download,                                                                         \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                     \
+       struct error *err))                                                                           \
+    X(enum status, sync, (struct compute * compute, struct error * err))                             \
+    X(enum status, run,                                                                              \
+      (struct compute * compute, uint64_t key, compute_step_fn * step, void *context,                \
+       struct error *err))                                                                           \
+    /* bytes of `memory` to zero */                                                                  \
+    X(enum status, zero,                                                                             \
+      (struct compute * compute, void *memory, size_t bytes, struct error *err))                     \
+    X(enum status, copy,                                                                             \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                     \
+       struct error *err))                                                                           \
+    /* out[i, :] = scale * (float)table[rows[i], :]; out (n, width), table (*, width) of bytes */    \
+    X(enum status, gather_rows_u8,                                                                   \
+      (struct compute * compute, float *out, const uint8_t *table, const int32_t *rows, int n,       \
+       int width, float scale, struct error *err))                                                   \
+    /* out[i] = table[rows[i]] */                                                                    \
+    X(enum status, gather_i32,                                                                       \
+      (struct compute * compute, int32_t * out, const int32_t *table, const int32_t *rows, int n,    \
+       struct error *err))                                                                           \
+    /* out (m, n) = act(a (m, k) * w (k, n) + bias (n)) */                                           \
+    X(enum status, dense_forward,                                                                    \
+      (struct compute * compute, float *out, const float *a, const float *w, const float *bias,      \
+       int m, int n, int k, enum compute_activation act, struct error *err))                         \
     /* Given d_out (m, n) and the forward's out: d_out *= act'(out) in place, then                 \
-       d_w (n, k) += d_out^T a, d_bias (n) += column sums, d_a (m, k) = d_out w (NULL: skip) */    \
-    X(enum status, dense_backward,                                                                 \
-      (struct compute * compute, float *d_a, float *d_w, float *d_bias, float *d_out,             \
-       const float *out, const float *a, const float *w, int m, int n, int k,                      \
-       enum compute_activation act, struct error *err))                                            \
+       d_w (k, n) += a^T d_out, d_bias (n) += column sums, d_a (m, k) = d_out w^T (NULL: skip) */ \
+    X(enum status, dense_backward,                                                                   \
+      (struct compute * compute, float *d_a, float *d_w, float *d_bias, float *d_out,                \
+       const float *out, const float *a, const float *w, int m, int n, int k,                        \
+       enum compute_activation act, struct error *err))                                              \
     /* loss_sum[0] += sum of -log softmax(logits)[label]; correct[0] += number of rows whose       \
        arg max is the label; d_logits = (softmax - onehot) * scale[0] (NULL: only the sums).       \
-       logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */                                \
-    X(enum status, softmax_cross_entropy,                                                          \
-      (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                \
-       const float *logits, const int32_t *labels, const float *scale, int m, int n,               \
-       struct error *err))                                                                         \
-    /* Kingma and Ba 2015, algorithm 1, with decoupled weight decay (Loshchilov 2019) when set */  \
-    X(enum status, adam,                                                                           \
-      (struct compute * compute, float *parameters, float *m, float *v, const float *gradients,   \
-       size_t count, const struct compute_adam_scalars *scalars, struct error *err))               \
-    /* velocity = momentum * velocity + g; p -= lr * velocity (PyTorch's form) */                  \
-    X(enum status, sgd,                                                                            \
-      (struct compute * compute, float *parameters, float *velocity, const float *gradients,      \
+       logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */ \
+    X(enum status, softmax_cross_entropy,                                                            \
+      (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                   \
+       const float *logits, const int32_t *labels, const float *scale, int m, int n,                 \
+       struct error *err))                                                                           \
+    /* Kingma and Ba 2015, in PyTorch's form: p -= decay p; g += l2 p; m, v as ever;              \
+       p -= step_size * m / (sqrt(v) * root_correction + eps) */  \
+    X(enum status, adam,                                                                             \
+      (struct compute * compute, float *parameters, float *m, float *v, const float *gradients,      \
+       size_t count, const struct compute_adam_scalars *scalars, struct error *err))                 \
+    /* g += l2 p; velocity = momentum * velocity + g; p -= lr * velocity (PyTorch's form) */         \
+    X(enum status, sgd,                                                                              \
+      (struct compute * compute, float *parameters, float *velocity, const float *gradients,         \
        size_t count, const struct compute_sgd_scalars *scalars, struct error *err))
 
 struct compute_ops {
