@@ -45,7 +45,9 @@ typedef enum status compute_step_fn(void *context, struct error *err);
 /* The scalars of one optimizer update, in device memory so that a recorded step can be replayed. */
 struct compute_adam_scalars {
     float step_size; /* lr / (1 - beta1^t) */
-    float beta1, beta2, eps;
+    float beta1, beta2;
+    float complement1, complement2; /* 1 - beta, rounded once from double */
+    float eps;
     float root_correction; /* 1 / sqrt(1 - beta2^t) */
     float l2;              /* times the parameter, added to the gradient (Adam's weight decay) */
     float decay;           /* times the parameter, taken off it first (AdamW: lr * weight decay) */
@@ -109,7 +111,7 @@ struct compute_sgd_scalars {
        const float *out, const float *a, const float *w, int m, int n, int k,                        \
        enum compute_activation act, struct error *err))                                              \
     /* loss_sum[0] += sum of -log softmax(logits)[label]; correct[0] += number of rows whose       \
-       arg max is the label; d_logits = (softmax - onehot) * scale[0] (NULL: only the sums).       \
+       arg max is the label; d_logits = (softmax - onehot) * scale[0] (NULL: only the sums, scale is not read).       \
        logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */ \
     X(enum status, softmax_cross_entropy,                                                            \
       (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                   \

@@ -10,7 +10,12 @@
 
 #include <stdint.h>
 
-enum philox_purpose { PHILOX_SHUFFLE = 1, PHILOX_INIT = 2, PHILOX_DROPOUT = 3, PHILOX_NEGATIVES = 4 };
+enum philox_purpose {
+    PHILOX_SHUFFLE = 1,
+    PHILOX_INIT = 2,
+    PHILOX_DROPOUT = 3,
+    PHILOX_NEGATIVES = 4
+};
 
 struct philox_key {
     uint32_t word[2];

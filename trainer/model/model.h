@@ -12,6 +12,7 @@
  * Adding a family: one file here with a struct model_ops, one line in model_registry[].
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@
 #include "trainer/compute/compute.h"
 
 #define MODEL_PARAMETERS_MAX 64
+#define MODEL_NAME_BYTES     48
 #define MODEL_DIMS_MAX       4
 #define MODEL_METRICS_MAX    8
 
@@ -36,6 +38,7 @@ struct parameter {
     size_t count;
     enum parameter_init init;
     float bound;
+    bool transposed; /* two dimensions; files hold the transpose, as PyTorch's layers do */
 };
 
 /* What a model must know of the data. */
@@ -48,10 +51,10 @@ struct model_input {
 /* One batch in device memory. The model gathers its rows from the resident dataset. */
 struct model_batch {
     int rows;
-    const uint8_t *bytes;   /* (count, width) resident */
+    const uint8_t *bytes; /* (count, width) resident */
     float scale;
-    const int32_t *labels;  /* (count) resident */
-    const int32_t *records; /* (rows): which records */
+    const int32_t *labels;   /* (count) resident */
+    const int32_t *records;  /* (rows): which records */
     const float *loss_scale; /* [0]: 1 / rows of the global batch */
 };
 
@@ -83,6 +86,8 @@ struct model_ops {
 struct model {
     const struct model_ops *ops;
 };
+
+extern const struct model_ops model_mlp;
 
 extern const struct model_ops *const model_registry[]; /* indexed by enum model_type */
 

@@ -41,6 +41,9 @@ struct optim {
     const struct optim_ops *ops;
 };
 
+extern const struct optim_ops optim_adam;
+extern const struct optim_ops optim_sgd;
+
 extern const struct optim_ops *const optim_registry[]; /* indexed by enum optimizer_type */
 
 #endif

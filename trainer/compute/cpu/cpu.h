@@ -1,0 +1,59 @@
+#ifndef TRAINER_COMPUTE_CPU_CPU_H
+#define TRAINER_COMPUTE_CPU_CPU_H
+
+/*
+ * cpu.h - private to compute/cpu: the operations that cpu.c puts into its table.
+ *
+ * One thread of ours does everything; OpenBLAS may use `threads` inside a matrix product. Loops are
+ * compiled for several instruction sets and the best is taken at load. None of them reassociates
+ * or contracts floating point, so all clones of a loop give the same bits; what differs between
+ * machines is OpenBLAS's kernel alone.
+ */
+
+#include "trainer/compute/compute.h"
+
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CPU_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define CPU_CLONES /* resolvers run before a sanitizer is up */
+#endif
+
+#define CPU_ALIGNMENT  64
+#define CPU_TEXT_BYTES 256
+
+struct compute {
+    int threads;
+    char text[CPU_TEXT_BYTES];
+};
+
+/* cpu_dense.c */
+void cpu_dense_setup(int threads);
+void cpu_dense_describe(char *out, size_t size);
+enum status cpu_dense_forward(struct compute *compute, float *out, const float *a, const float *w,
+                              const float *bias, int m, int n, int k, enum compute_activation act,
+                              struct error *err);
+enum status cpu_dense_backward(struct compute *compute, float *d_a, float *d_w, float *d_bias,
+                               float *d_out, const float *out, const float *a, const float *w,
+                               int m, int n, int k, enum compute_activation act, struct error *err);
+
+/* cpu_gather.c */
+enum status cpu_gather_rows_u8(struct compute *compute, float *out, const uint8_t *table,
+                               const int32_t *rows, int n, int width, float scale,
+                               struct error *err);
+enum status cpu_gather_i32(struct compute *compute, int32_t *out, const int32_t *table,
+                           const int32_t *rows, int n, struct error *err);
+
+/* cpu_loss.c */
+enum status cpu_softmax_cross_entropy(struct compute *compute, float *loss_sum, float *correct,
+                                      float *d_logits, const float *logits, const int32_t *labels,
+                                      const float *scale, int m, int n, struct error *err);
+
+/* cpu_optim.c */
+enum status cpu_adam(struct compute *compute, float *parameters, float *m, float *v,
+                     const float *gradients, size_t count,
+                     const struct compute_adam_scalars *scalars, struct error *err);
+enum status cpu_sgd(struct compute *compute, float *parameters, float *velocity,
+                    const float *gradients, size_t count, const struct compute_sgd_scalars *scalars,
+                    struct error *err);
+
+#endif

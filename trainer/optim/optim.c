@@ -1,0 +1,6 @@
+#include "trainer/optim/optim.h"
+
+const struct optim_ops *const optim_registry[] = {
+    [OPTIMIZER_SGD] = &optim_sgd,
+    [OPTIMIZER_ADAM] = &optim_adam,
+};
