@@ -24,7 +24,8 @@ struct buf {
 
 /* An empty buffer that owns nothing yet. `bytes_max` excludes the terminating NUL. */
 void buf_init(struct buf *buf, size_t bytes_max);
-void buf_clear(struct buf *buf); /* frees; the buffer is empty and usable again; CLEANUP(buf_clear) */
+void buf_clear(
+    struct buf *buf); /* frees; the buffer is empty and usable again; CLEANUP(buf_clear) */
 void buf_reset(struct buf *buf); /* empties, keeps the memory */
 
 void buf_append(struct buf *buf, const void *bytes, size_t size);

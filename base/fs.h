@@ -18,9 +18,9 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-void fd_cleanup(const int *fd);      /* CLEANUP(fd_cleanup) int fd = open(...): closes if >= 0 */
+void fd_cleanup(const int *fd);       /* CLEANUP(fd_cleanup) int fd = open(...): closes if >= 0 */
 void file_cleanup(FILE *const *file); /* CLEANUP(file_cleanup) FILE *f */
-void free_cleanup(void *pointer);    /* CLEANUP(free_cleanup) char *p */
+void free_cleanup(void *pointer);     /* CLEANUP(free_cleanup) char *p */
 
 /* Writes all bytes, through EINTR and short writes. */
 MUST_CHECK enum status fs_write_all(int fd, const void *bytes, size_t size, struct error *err);

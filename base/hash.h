@@ -17,7 +17,7 @@ struct sha256; /* a running hash */
 struct sha256 *sha256_new(void); /* aborts when libcrypto has no memory or no SHA-256 */
 void sha256_update(struct sha256 *hash, const void *bytes, size_t size);
 void sha256_final(struct sha256 *hash, uint8_t out[SHA256_BYTES]); /* may be called once */
-void sha256_free(struct sha256 *hash);                            /* accepts NULL */
+void sha256_free(struct sha256 *hash);                             /* accepts NULL */
 void sha256_cleanup(struct sha256 **hash);
 
 void sha256_of(const void *bytes, size_t size, uint8_t out[SHA256_BYTES]);

@@ -29,8 +29,8 @@ struct http_client_options {
 typedef bool http_chunk_fn(void *context, const char *bytes, size_t size);
 
 struct http_exchange {
-    const char *method; /* "GET", "POST", "PUT", "DELETE" */
-    const char *path;   /* with query, from the root: "/v1/jobs?limit=5" */
+    const char *method;         /* "GET", "POST", "PUT", "DELETE" */
+    const char *path;           /* with query, from the root: "/v1/jobs?limit=5" */
     const char *content_type;   /* NULL: application/json when there is a body */
     const char *const *headers; /* "Name: value", ends with NULL; may be NULL */
     const void *body;           /* NULL: none */
@@ -41,7 +41,7 @@ struct http_exchange {
     /* The answer's body goes to: a chunk function, else a file descriptor, else `out_body`. */
     http_chunk_fn *chunk;
     void *chunk_context;
-    int out_fd;             /* used when out_fd_bytes_max > 0 and the code is 2xx */
+    int out_fd; /* used when out_fd_bytes_max > 0 and the code is 2xx */
     uint64_t out_fd_bytes_max;
     struct buf *out_body; /* initialised by the caller, whose maximum bounds it; may be NULL */
     long out_code;        /* set on STATUS_OK */

@@ -22,18 +22,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 
-#define JSON_DEPTH_MAX        32
-#define JSON_PROBLEMS_MAX     32
-#define JSON_POINTER_BYTES    192
-#define JSON_EXPECTED_BYTES   160
-#define JSON_GOT_BYTES        96
+#define JSON_DEPTH_MAX      32
+#define JSON_PROBLEMS_MAX   32
+#define JSON_POINTER_BYTES  192
+#define JSON_EXPECTED_BYTES 160
+#define JSON_GOT_BYTES      96
 
 struct json_problem {
     char pointer[JSON_POINTER_BYTES]; /* RFC 6901; "" is the document itself */
     char expected[JSON_EXPECTED_BYTES];
-    char got[JSON_GOT_BYTES];
+    char got[JSON_GOT_BYTES]; /* "": `expected` is the whole message, as for an unknown field */
 };
 
 struct json_problems {
@@ -62,6 +63,8 @@ struct json_at json_at_key(const struct json_at *parent, const char *key);
 struct json_at json_at_index(const struct json_at *parent, size_t index);
 /* Whether the document has a value here that is not null. */
 bool json_present(const struct json_at *at);
+/* For json_object_foreach() alone: Jansson's iterators change nothing, but take what they could. */
+json_t *json_iterable(const json_t *value);
 
 /* True if it is an object. `known` ends with NULL; another key is a problem with a suggestion. */
 bool json_get_object(const struct json_at *at, const char *const known[]);
@@ -104,7 +107,19 @@ void duration_format(int64_t duration_ms, char out[24]);
 /* The reverse of duration_format; false if it is no duration. */
 bool duration_parse(const char *text, int64_t *out_ms);
 
-/* `json_dumps` compact with sorted keys: the canonical bytes that spec hashes are taken of. */
+/*
+ * Compact JSON text. Numbers are the shortest digits that read back as the same double (Jansson's
+ * own writer says 0.90000000000000002 for 0.9), so the bytes do not depend on a library's version.
+ * A value that is not finite is written as null.
+ *
+ * json_canonical() sorts keys: the bytes that spec hashes are taken of. json_text() keeps their
+ * order: for answers. Both return a string to free(), or NULL when there is no memory.
+ */
 char *json_canonical(const json_t *value);
+char *json_text(const json_t *value);
+void json_append(struct buf *out, const json_t *value);
+/* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+void json_append_string(struct buf *out, const char *text);
+void json_append_double(struct buf *out, double value);
 
 #endif

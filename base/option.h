@@ -14,7 +14,8 @@
  *         OPTION_END};
  *
  * The environment name of --join-token-file is REPRISE_JOIN_TOKEN_FILE. Common to all programs:
- * --help, --version, --log-level, --log-format, --config.
+ * --help, --version, --log-level, --log-format, --config; option_parse() applies the two of the log
+ * with log_setup(). A source that names a list replaces the list of a weaker source.
  */
 
 #include <stdbool.h>
@@ -49,9 +50,14 @@ struct option_row {
     const char *value;        /* word in the help: DIR, URL, N */
     const char *help;
     char letter; /* short form, or 0 */
+    /* NULL: REPRISE_ and the name. "": none, for names that mean something else there. */
+    const char *environment;
 };
 
-#define OPTION_END {.name = NULL}
+#define OPTION_END   \
+    {                \
+        .name = NULL \
+    }
 
 struct option_program {
     const char *name;     /* "reprise-service" */
@@ -60,6 +66,8 @@ struct option_program {
     const struct option_row *rows;
     const char *epilogue; /* after the options in --help: examples, exit codes; may be NULL */
 };
+
+#define OPTION_ROWS_MAX 64
 
 enum option_outcome { OPTION_RUN, OPTION_EXIT_OK, OPTION_EXIT_USAGE };
 
