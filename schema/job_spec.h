@@ -20,15 +20,15 @@
 #include "base/error.h"
 #include "base/json.h"
 
-#define JOB_NAME_BYTES       64
-#define JOB_LABELS_MAX       32
-#define JOB_LABEL_KEY_BYTES  64
-#define JOB_LABEL_BYTES      256
-#define JOB_RANKS_MAX        1024
-#define JOB_BATCH_MAX        (1 << 20)
-#define MODEL_LAYERS_MAX     16
-#define DATA_FILE_BYTES      256
-#define JOB_SPEC_BYTES_MAX   (64 * KIB)
+#define JOB_NAME_BYTES      64
+#define JOB_LABELS_MAX      32
+#define JOB_LABEL_KEY_BYTES 64
+#define JOB_LABEL_BYTES     256
+#define JOB_RANKS_MAX       1024
+#define JOB_BATCH_MAX       (1 << 20)
+#define MODEL_LAYERS_MAX    16
+#define DATA_FILE_BYTES     256
+#define JOB_SPEC_BYTES_MAX  (64 * KIB)
 
 enum model_type { MODEL_MLP };
 enum activation { ACTIVATION_RELU };
@@ -53,14 +53,14 @@ struct model_spec {
 };
 
 struct data_part {
-    int format; /* enum data_format */
+    int format;                     /* enum data_format */
     char features[DATA_FILE_BYTES]; /* relative to the root, no "..", no leading "/" */
     char labels[DATA_FILE_BYTES];
 };
 
 struct data_spec {
     struct data_part train;
-    struct data_part eval; /* eval.features[0] == 0: no evaluation */
+    struct data_part eval;     /* eval.features[0] == 0: no evaluation */
     char root[JOB_NAME_BYTES]; /* name of a registered dataset */
 };
 
@@ -73,8 +73,8 @@ struct optimizer_spec {
 };
 
 struct training_spec {
-    int64_t epochs; /* 0: steps rules */
-    int64_t steps;  /* 0: epochs rules */
+    int64_t epochs;     /* 0: steps rules */
+    int64_t steps;      /* 0: epochs rules */
     int64_t batch_size; /* global */
     uint64_t seed;
     int precision; /* enum compute_precision */
@@ -86,8 +86,8 @@ struct training_spec {
 
 struct resources_spec {
     int64_t ranks;
-    int device; /* enum job_device */
-    int64_t memory_bytes; /* of each rank; 0: not limited */
+    int device;            /* enum job_device */
+    int64_t memory_bytes;  /* of each rank; 0: not limited */
     int64_t time_limit_ms; /* 0: none */
 };
 

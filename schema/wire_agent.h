@@ -19,19 +19,19 @@
 #include "base/json.h"
 #include "schema/names.h"
 
-#define SLOT_NAME_BYTES      24 /* "cpu:0", "cuda:3" */
-#define ADDRESS_BYTES        64
-#define HOSTNAME_BYTES       64
-#define UUID_BYTES           64
-#define NUMERICS_BYTES       65
-#define SECRET_HEX_BYTES     65
-#define NODE_SLOTS_MAX       256
-#define NODE_LABELS_MAX      32
-#define NODE_ATTEMPTS_MAX    256 /* distinct attempts on one node */
-#define TOKEN_BYTES          128
-#define PATH_BYTES_MAX       1024
-#define RESUME_SHARDS_MAX    1024
-#define SYNC_BYTES_MAX       (4 * MIB)
+#define SLOT_NAME_BYTES   24 /* "cpu:0", "cuda:3" */
+#define ADDRESS_BYTES     64
+#define HOSTNAME_BYTES    64
+#define UUID_BYTES        64
+#define NUMERICS_BYTES    65
+#define SECRET_HEX_BYTES  65
+#define NODE_SLOTS_MAX    256
+#define NODE_LABELS_MAX   32
+#define NODE_ATTEMPTS_MAX 256 /* distinct attempts on one node */
+#define TOKEN_BYTES       128
+#define PATH_BYTES_MAX    1024
+#define RESUME_SHARDS_MAX 1024
+#define SYNC_BYTES_MAX    (4 * MIB)
 
 struct wire_slot {
     char slot[SLOT_NAME_BYTES]; /* "<kind>:<index>" */
@@ -84,7 +84,8 @@ struct wire_rank_report {
     int64_t exit_code;   /* -1 when ended by a signal */
     int64_t exit_signal; /* 0: none */
     bool exit_oom;
-    enum reason exit_reason; /* REASON_NONE, or what the runner or agent knows: HANG, RUNNER_LOST, START_FAILED, ... */
+    enum reason
+        exit_reason; /* REASON_NONE, or what the runner or agent knows: HANG, RUNNER_LOST, START_FAILED, ... */
     int64_t exit_age_ms; /* how long before this message was sent the rank ended */
     char detail[192];    /* for people; may be empty */
 };
