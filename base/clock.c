@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define MS_PER_S  INT64_C(1000)
@@ -87,4 +88,110 @@ void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_BYTES])
                    (unsigned)year % 10000U, (unsigned)month % 100U, (unsigned)day % 100U,
                    (unsigned)(s / 3600) % 100U, (unsigned)(s / 60) % 60U, (unsigned)s % 60U,
                    (unsigned)ms % 1000U);
+}
+
+/* Reads exactly `digits` digits; moves *text on. */
+static bool read_number(const char **text, int digits, int *out)
+{
+    *out = 0;
+    for (int i = 0; i < digits; i++) {
+        const char c = (*text)[i];
+        if (c < '0' || c > '9')
+            return false;
+        *out = *out * 10 + (c - '0');
+    }
+    *text += digits;
+    return true;
+}
+
+static bool read_character(const char **text, const char *allowed)
+{
+    if (**text == '\0' || strchr(allowed, **text) == NULL)
+        return false;
+    (*text)++;
+    return true;
+}
+
+static bool is_date(int year, int month, int day)
+{
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (month < 1 || month > 12 || day < 1)
+        return false;
+    const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return day <= lengths[month - 1] + (month == 2 && leap ? 1 : 0);
+}
+
+/* The reverse of civil_of_days(). */
+static int64_t days_of_civil(int year, int month, int day)
+{
+    const int64_t march_year = year - (month <= 2 ? 1 : 0);
+    const int64_t era = (march_year >= 0 ? march_year : march_year - 399) / 400;
+    const int64_t year_of_era = march_year - era * 400;
+    const int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
+}
+
+static bool read_date(const char **text, int64_t *out_ms)
+{
+    int year = 0;
+    int month = 0;
+    int day = 0;
+    if (!read_number(text, 4, &year) || !read_character(text, "-") ||
+        !read_number(text, 2, &month) || !read_character(text, "-") || !read_number(text, 2, &day))
+        return false;
+    if (!is_date(year, month, day))
+        return false;
+    *out_ms = days_of_civil(year, month, day) * S_PER_DAY * MS_PER_S;
+    return true;
+}
+
+static bool read_time(const char **text, int64_t *out_ms)
+{
+    int hour = 0;
+    int minute = 0;
+    int second = 0;
+    if (!read_number(text, 2, &hour) || !read_character(text, ":") ||
+        !read_number(text, 2, &minute) || !read_character(text, ":") ||
+        !read_number(text, 2, &second))
+        return false;
+    if (hour > 23 || minute > 59 || second > 60)
+        return false; /* 60: a leap second reads as the first of the next minute */
+    int64_t ms = ((int64_t)hour * 3600 + minute * 60 + second) * MS_PER_S;
+    if (**text == '.') {
+        (*text)++;
+        if (**text < '0' || **text > '9')
+            return false;
+        for (int64_t unit = 100; **text >= '0' && **text <= '9'; unit /= 10, (*text)++)
+            ms += (**text - '0') * unit;
+    }
+    *out_ms += ms;
+    return true;
+}
+
+static bool read_offset(const char **text, int64_t *out_ms)
+{
+    const char sign = **text;
+    if (!read_character(text, "Zz+-"))
+        return false;
+    if (sign == 'Z' || sign == 'z')
+        return true;
+    int hour = 0;
+    int minute = 0;
+    if (!read_number(text, 2, &hour) || !read_character(text, ":") ||
+        !read_number(text, 2, &minute) || hour > 23 || minute > 59)
+        return false;
+    const int64_t offset_ms = ((int64_t)hour * 60 + minute) * 60 * MS_PER_S;
+    *out_ms += sign == '+' ? -offset_ms : offset_ms;
+    return true;
+}
+
+bool clock_parse_rfc3339(const char *text, int64_t *out_wall_ms)
+{
+    int64_t ms = 0;
+    if (!read_date(&text, &ms) || !read_character(&text, "Tt ") || !read_time(&text, &ms) ||
+        !read_offset(&text, &ms) || *text != '\0')
+        return false;
+    *out_wall_ms = ms;
+    return true;
 }

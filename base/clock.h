@@ -7,6 +7,7 @@
  * while a guest is suspended), other waits on monotonic time; wall time is only shown to people.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,7 @@ void clock_sleep_ms(int64_t duration_ms);
 
 /* RFC 3339, UTC, milliseconds. */
 void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_BYTES]);
+/* Any RFC 3339 time of the years 0..9999, with any offset and fraction; false otherwise. */
+bool clock_parse_rfc3339(const char *text, int64_t *out_wall_ms);
 
 #endif
