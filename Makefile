@@ -142,6 +142,7 @@ $(BIN)/simrun: $(call objects,$(SIM_SRC)) $(LIB)/service.a $(LIB)/schema.a $(LIB
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/*/*/*.d $(BUILD)/obj/*/*/*/*.d)
 
 include tests/tests.mk
+include deploy/deploy.mk
 
 clean:
 	rm -rf $(BUILD)
