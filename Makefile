@@ -119,6 +119,9 @@ $(BIN)/reprise: $(BUILD)/obj/cli/main.o $(LIB)/cli.a $(LIB)/schema.a $(LIB)/base
 
 ALL_ARCHIVES = $(LIB)/service.a $(LIB)/agent.a $(LIB)/trainer.a $(LIB)/cli.a $(LIB)/schema.a $(LIB)/base.a
 
+# A variable, because a comma would end an argument of $(call).
+ARCHIVE_GROUP = -Wl,--start-group $(ALL_ARCHIVES) -Wl,--end-group
+
 UNIT        := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 INTEGRATION := $(patsubst tests/integration/%.c,$(BUILD)/tests/integration/%,$(wildcard tests/integration/test_*.c))
 BENCHES     := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
@@ -128,7 +131,7 @@ BENCH_HELP       := $(call objects,$(filter-out tests/bench/bench_%,$(wildcard t
 SIM_SRC     := $(wildcard tests/sim/*.c)
 
 $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_HELP) $(ALL_ARCHIVES)
-	$(call link,-Wl,--start-group $(ALL_ARCHIVES) -Wl,--end-group $(ALL_LIBS))
+	$(call link,$(ARCHIVE_GROUP) $(ALL_LIBS))
 $(INTEGRATION): $(BUILD)/tests/integration/%: $(BUILD)/obj/tests/integration/%.o $(INTEGRATION_HELP) $(ALL_ARCHIVES)
 	$(call link,$(ALL_LIBS))
 $(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_HELP) $(INTEGRATION_HELP) $(ALL_ARCHIVES)
@@ -139,6 +142,7 @@ $(BIN)/simrun: $(call objects,$(SIM_SRC)) $(LIB)/service.a $(LIB)/schema.a $(LIB
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/*/*/*.d $(BUILD)/obj/*/*/*/*.d)
 
 include tests/tests.mk
+include deploy/deploy.mk
 
 clean:
 	rm -rf $(BUILD)

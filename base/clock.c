@@ -70,6 +70,7 @@ static void civil_of_days(int64_t days, int64_t *out_year, int *out_month, int *
 
 void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_BYTES])
 {
+    assert(wall_ms >= CLOCK_WALL_MS_MIN && wall_ms <= CLOCK_WALL_MS_MAX);
     int64_t days = wall_ms / (S_PER_DAY * MS_PER_S);
     int64_t ms_of_day = wall_ms % (S_PER_DAY * MS_PER_S);
     if (ms_of_day < 0) {
@@ -80,7 +81,6 @@ void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_BYTES])
     int month = 0;
     int day = 0;
     civil_of_days(days, &year, &month, &day);
-    assert(year >= 0 && year <= 9999);
     const int ms = (int)(ms_of_day % MS_PER_S);
     const int s = (int)(ms_of_day / MS_PER_S);
     /* The remainders only tell the compiler what it cannot see: each part has its width. */
@@ -192,6 +192,8 @@ bool clock_parse_rfc3339(const char *text, int64_t *out_wall_ms)
     if (!read_date(&text, &ms) || !read_character(&text, "Tt ") || !read_time(&text, &ms) ||
         !read_offset(&text, &ms) || *text != '\0')
         return false;
+    if (ms < CLOCK_WALL_MS_MIN || ms > CLOCK_WALL_MS_MAX)
+        return false; /* the offset leads out of the years that can be written */
     *out_wall_ms = ms;
     return true;
 }

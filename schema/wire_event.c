@@ -25,10 +25,13 @@ const char *const event_kind_names[] = {
 static void decode_time(const struct json_at *at, int64_t *out_ms)
 {
     const json_t *value = at->value;
+    int64_t ms = 0;
     if (json_is_integer(value))
-        *out_ms = json_integer_value(value);
+        ms = json_integer_value(value);
     else if (json_is_string(value) && json_string_length(value) <= TIME_BYTES_MAX)
-        (void)clock_parse_rfc3339(json_string_value(value), out_ms);
+        (void)clock_parse_rfc3339(json_string_value(value), &ms);
+    if (ms > 0 && ms <= CLOCK_WALL_MS_MAX)
+        *out_ms = ms;
 }
 
 static bool add_value(const char *name, const json_t *value, struct wire_event *out)

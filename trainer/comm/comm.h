@@ -63,15 +63,13 @@ struct comm_ops {
                               struct error *err);
     /* rank r gets, at out + recv_offset[s], recv_bytes[s] bytes that rank s had at data + send_offset[r] */
     enum status (*all_to_all)(struct comm *comm, void *out, const size_t *recv_offset,
-                              const size_t *recv_bytes, const void *data,
-                              const size_t *send_offset, const size_t *send_bytes,
-                              struct error *err);
+                              const size_t *recv_bytes, const void *data, const size_t *send_offset,
+                              const size_t *send_bytes, struct error *err);
     enum status (*broadcast)(struct comm *comm, void *data, size_t bytes, int root,
                              struct error *err);
     enum status (*send)(struct comm *comm, const void *data, size_t bytes, int target,
                         struct error *err);
-    enum status (*recv)(struct comm *comm, void *data, size_t bytes, int source,
-                        struct error *err);
+    enum status (*recv)(struct comm *comm, void *data, size_t bytes, int source, struct error *err);
     enum status (*barrier)(struct comm *comm, struct error *err);
     void (*abort)(struct comm *comm); /* from any thread */
     void (*close)(struct comm *comm); /* accepts NULL */

@@ -63,6 +63,8 @@ struct data_reader {
                           struct dataset_writer *writer, struct error *err);
 };
 
+extern const struct data_reader data_reader_idx;
+
 extern const struct data_reader *const data_readers[]; /* indexed by enum data_format */
 
 /*

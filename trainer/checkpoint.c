@@ -1,0 +1,272 @@
+#include "trainer/checkpoint.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "base/fs.h"
+#include "trainer/export/safetensors.h"
+
+#define CHECKPOINT_NUMBER_BYTES 32
+#define CHECKPOINT_SUMS_BYTES   256
+
+struct checkpoints {
+    struct checkpoint_options options;
+    struct checkpoint_state state;
+    float *snapshot; /* parameters, then each optimizer state */
+    size_t floats;
+    struct safetensors_tensor *tensors; /* over the snapshot */
+    size_t tensor_count;
+    struct checkpoint_record record; /* of the snapshot */
+
+    pthread_t thread;
+    bool thread_runs;
+    pthread_mutex_t mutex; /* guards the rest */
+    pthread_cond_t changed;
+    bool writing;
+    bool stopping;
+    struct error failure; /* the writer's first */
+};
+
+size_t checkpoint_floats(const struct checkpoint_state *state)
+{
+    return model_parameter_count(state->model) * (size_t)(1 + state->optim->ops->state_count);
+}
+
+size_t checkpoint_tensor_count(const struct checkpoint_state *state)
+{
+    size_t parameters = 0;
+    (void)state->model->ops->parameters(state->model, &parameters);
+    return parameters * (size_t)(1 + state->optim->ops->state_count);
+}
+
+void checkpoint_tensors(const struct checkpoint_state *state, const float *values,
+                        struct safetensors_tensor *out)
+{
+    size_t count = 0;
+    const struct parameter *parameters = state->model->ops->parameters(state->model, &count);
+    const size_t floats = model_parameter_count(state->model);
+    for (int vector = 0; vector <= state->optim->ops->state_count; vector++) {
+        for (size_t i = 0; i < count; i++, out++) {
+            const struct parameter *parameter = &parameters[i];
+            *out = (struct safetensors_tensor){.dims = parameter->dims, .count = parameter->count};
+            (void)snprintf(out->name, sizeof(out->name), "%s%s%s",
+                           vector == 0 ? "" : state->optim->ops->state_names[vector - 1],
+                           vector == 0 ? "" : ".", parameter->name);
+            memcpy(out->shape, parameter->shape, sizeof(out->shape));
+            out->values = values + (size_t)vector * floats + parameter->offset;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ the writer's side */
+
+/* %.17g brings every double back bit for bit. */
+static void format_sums(const double sums[MODEL_METRICS_MAX], char out[CHECKPOINT_SUMS_BYTES])
+{
+    size_t used = 0;
+    for (int i = 0; i < MODEL_METRICS_MAX; i++)
+        used += (size_t)snprintf(out + used, CHECKPOINT_SUMS_BYTES - used, "%s%.17g",
+                                 i == 0 ? "" : " ", sums[i]);
+}
+
+static enum status write_shard(const struct checkpoints *c, const char *path,
+                               struct safetensors_written *out, struct error *err)
+{
+    char attempt[CHECKPOINT_NUMBER_BYTES], step[CHECKPOINT_NUMBER_BYTES];
+    char epoch[CHECKPOINT_NUMBER_BYTES], world_size[CHECKPOINT_NUMBER_BYTES];
+    char rows[CHECKPOINT_NUMBER_BYTES], checksum[2 * CHECKPOINT_NUMBER_BYTES];
+    char sums[CHECKPOINT_SUMS_BYTES];
+    const XXH128_hash_t hash = XXH3_128bits(c->snapshot, c->floats * sizeof(float));
+    (void)snprintf(attempt, sizeof(attempt), "%lld", (long long)c->options.attempt);
+    (void)snprintf(step, sizeof(step), "%lld", (long long)c->record.step);
+    (void)snprintf(epoch, sizeof(epoch), "%lld", (long long)c->record.epoch);
+    (void)snprintf(world_size, sizeof(world_size), "%d", c->options.world_size);
+    (void)snprintf(rows, sizeof(rows), "%lld", (long long)c->record.window_rows);
+    (void)snprintf(checksum, sizeof(checksum), "%016llx%016llx", (unsigned long long)hash.high64,
+                   (unsigned long long)hash.low64);
+    format_sums(c->record.window_sums, sums);
+    const struct safetensors_metadata metadata[] = {
+        {"job", c->options.job_id},
+        {"attempt", attempt},
+        {"step", step},
+        {"epoch", epoch},
+        {"world_size", world_size},
+        {"spec_sha256", c->options.spec_sha256},
+        {"xxh3_128", checksum},
+        {"window_rows", rows},
+        {"window_sums", sums},
+    };
+    const struct safetensors_content content = {.tensors = c->tensors,
+                                                .tensor_count = c->tensor_count,
+                                                .metadata = metadata,
+                                                .metadata_count = COUNT_OF(metadata)};
+    return safetensors_write(path, &content, out, err);
+}
+
+/* Deletes all but the newest `keep_last`. */
+static enum status delete_old(const struct checkpoints *c, struct error *err)
+{
+    int64_t before = c->record.step + 1;
+    for (int64_t kept = 0;; kept++) {
+        char path[PATH_BYTES_MAX];
+        int64_t step = 0;
+        const enum status found =
+            checkpoint_newest(c->options.folder, before, path, sizeof(path), &step, NULL);
+        if (found == STATUS_NOT_FOUND)
+            return STATUS_OK;
+        TRY(found);
+        if (kept >= c->options.keep_last)
+            TRY(fs_remove_tree(path, err));
+        before = step;
+    }
+}
+
+static enum status write_checkpoint(const struct checkpoints *c, struct error *err)
+{
+    struct wire_event event = {.kind = EVENT_CHECKPOINT, .step = c->record.step, .shard_of = 1};
+    event.epoch = c->record.epoch;
+    char folder[PATH_BYTES_MAX];
+    TRY(fs_path(folder, sizeof(folder), err, "%s/step-%06lld", c->options.folder,
+                (long long)c->record.step));
+    TRY(fs_path(event.path, sizeof(event.path), err, "%s/%s", folder, CHECKPOINT_SHARD_NAME));
+    TRY(fs_make_dirs(folder, 0755, err));
+    struct safetensors_written written;
+    TRY(write_shard(c, event.path, &written, err));
+    TRY(fs_fsync_dir(c->options.folder, err));
+    event.bytes = (int64_t)written.bytes;
+    (void)snprintf(event.sha256, sizeof(event.sha256), "%s", written.sha256);
+    TRY(events_emit(c->options.events, &event, err));
+    return c->options.keep_last > 0 ? delete_old(c, err) : STATUS_OK;
+}
+
+static void *writer_main(void *argument)
+{
+    struct checkpoints *c = argument;
+    (void)pthread_mutex_lock(&c->mutex);
+    for (;;) {
+        while (!c->writing && !c->stopping)
+            (void)pthread_cond_wait(&c->changed, &c->mutex);
+        if (!c->writing)
+            break;
+        (void)pthread_mutex_unlock(&c->mutex); /* while `writing`, snapshot and record are ours */
+        struct error failure = {.status = STATUS_OK};
+        const enum status status = write_checkpoint(c, &failure);
+        (void)pthread_mutex_lock(&c->mutex);
+        if (status != STATUS_OK && c->failure.status == STATUS_OK)
+            c->failure = failure;
+        c->writing = false;
+        (void)pthread_cond_broadcast(&c->changed);
+    }
+    (void)pthread_mutex_unlock(&c->mutex);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ the training thread's side */
+
+enum status checkpoints_open(const struct checkpoint_options *options,
+                             const struct checkpoint_state *state, struct checkpoints **out,
+                             struct error *err)
+{
+    struct checkpoints *c = calloc(1, sizeof(*c));
+    if (c == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "open checkpoints");
+    c->options = *options;
+    c->state = *state;
+    c->floats = checkpoint_floats(state);
+    c->tensor_count = checkpoint_tensor_count(state);
+    (void)pthread_mutex_init(&c->mutex, NULL); /* neither fails with default attributes */
+    (void)pthread_cond_init(&c->changed, NULL);
+    *out = c;
+    return STATUS_OK;
+}
+
+void checkpoints_close(struct checkpoints *c)
+{
+    if (c == NULL)
+        return;
+    if (c->thread_runs) {
+        (void)pthread_mutex_lock(&c->mutex);
+        c->stopping = true;
+        (void)pthread_cond_broadcast(&c->changed);
+        (void)pthread_mutex_unlock(&c->mutex);
+        (void)pthread_join(c->thread, NULL);
+    }
+    (void)pthread_cond_destroy(&c->changed);
+    (void)pthread_mutex_destroy(&c->mutex);
+    free(c->tensors);
+    free(c->snapshot);
+    free(c);
+}
+
+bool checkpoints_is_writing(struct checkpoints *c)
+{
+    (void)pthread_mutex_lock(&c->mutex);
+    const bool writing = c->writing;
+    (void)pthread_mutex_unlock(&c->mutex);
+    return writing;
+}
+
+enum status checkpoints_wait(struct checkpoints *c, struct error *err)
+{
+    (void)pthread_mutex_lock(&c->mutex);
+    while (c->writing)
+        (void)pthread_cond_wait(&c->changed, &c->mutex);
+    const struct error failure = c->failure;
+    (void)pthread_mutex_unlock(&c->mutex);
+    if (failure.status != STATUS_OK)
+        return error_set(err, failure.status, "checkpoint: %s", failure.text);
+    return STATUS_OK;
+}
+
+/* Snapshot memory and the writer are made at the first checkpoint: starting is quicker without. */
+static enum status prepare_first(struct checkpoints *c, struct error *err)
+{
+    if (c->thread_runs)
+        return STATUS_OK;
+    c->snapshot = calloc(c->floats, sizeof(float));
+    c->tensors = calloc(c->tensor_count, sizeof(*c->tensors));
+    if (c->snapshot == NULL || c->tensors == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "snapshot of %zu floats", c->floats);
+    checkpoint_tensors(&c->state, c->snapshot, c->tensors);
+    const int failure = pthread_create(&c->thread, NULL, writer_main, c);
+    if (failure != 0)
+        return error_set_errno(err, STATUS_NO_MEMORY, failure, "start the checkpoint writer");
+    (void)pthread_setname_np(c->thread, "checkpoint");
+    c->thread_runs = true;
+    return STATUS_OK;
+}
+
+static enum status take_snapshot(struct checkpoints *c, struct error *err)
+{
+    const struct compute_ops *ops = c->state.device.ops;
+    struct compute *compute = c->state.device.compute;
+    const size_t count = model_parameter_count(c->state.model);
+    TRY(ops->download(compute, c->snapshot, c->state.parameters, count * sizeof(float), err));
+    for (int i = 0; i < c->state.optim->ops->state_count; i++)
+        TRY(ops->download(compute, c->snapshot + (size_t)(i + 1) * count,
+                          c->state.optim->ops->state(c->state.optim, i), count * sizeof(float),
+                          err));
+    return STATUS_OK;
+}
+
+enum status checkpoints_take(struct checkpoints *c, const struct checkpoint_record *record,
+                             struct error *err)
+{
+    TRY(prepare_first(c, err));
+    if (checkpoints_is_writing(c))
+        progress_enter(c->options.progress, PROGRESS_CHECKPOINT);
+    TRY(checkpoints_wait(c, err));
+    TRY(take_snapshot(c, err));
+    c->record = *record;
+    (void)pthread_mutex_lock(&c->mutex);
+    assert(!c->writing);
+    c->writing = true;
+    (void)pthread_cond_broadcast(&c->changed);
+    (void)pthread_mutex_unlock(&c->mutex);
+    return STATUS_OK;
+}

@@ -1,0 +1,92 @@
+#ifndef TRAINER_CHECKPOINT_H
+#define TRAINER_CHECKPOINT_H
+
+/*
+ * checkpoint.h - saving the state of training without stopping it, and taking it up again.
+ *
+ * A checkpoint is what the next step depends on: parameters, optimizer state, and a small record. At
+ * a step boundary it is copied to host memory (the only stall); a thread of our own then writes
+ * <folder>/step-000123/shard-00000-of-00001, durably, and reports it in an event. One is in flight
+ * at a time: taking another waits for it, so ask checkpoint_is_writing() first where that matters.
+ *
+ * With allreduce all ranks hold the same state, so rank 0 alone writes it: one shard.
+ *
+ * Threads: all functions belong to the training thread. The writer owns the snapshot while it writes.
+ * Errors:  of the writer are returned by the next call here.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "trainer/events.h"
+#include "trainer/model/model.h"
+#include "trainer/optim/optim.h"
+#include "trainer/progress.h"
+
+#define CHECKPOINT_SHARD_NAME "shard-00000-of-00001"
+
+/* What travels beside the vectors. */
+struct checkpoint_record {
+    int64_t step; /* steps done */
+    int64_t epoch;
+    double window_sums[MODEL_METRICS_MAX]; /* the open metric window: sums over its rows */
+    int64_t window_rows;
+};
+
+/* The vectors of training, all on the device. */
+struct checkpoint_state {
+    struct device device;
+    const struct model *model;
+    struct optim *optim;
+    float *parameters;
+};
+
+struct checkpoints;
+
+struct checkpoint_options {
+    const char *folder;
+    const char *job_id;
+    int64_t attempt;
+    int world_size;
+    char spec_sha256[SHA256_HEX_BYTES];
+    int64_t keep_last; /* how many stay on disk; 0: all, because someone else deletes them */
+    struct events *events;
+    struct progress_page *progress;
+};
+
+MUST_CHECK enum status checkpoints_open(const struct checkpoint_options *options,
+                                        const struct checkpoint_state *state,
+                                        struct checkpoints **out, struct error *err);
+/* Waits for the one in flight, whose failure is lost here: checkpoints_wait() first. */
+void checkpoints_close(struct checkpoints *checkpoints); /* accepts NULL */
+bool checkpoints_is_writing(struct checkpoints *checkpoints);
+/* Snapshots the state; the writer does the rest. */
+MUST_CHECK enum status checkpoints_take(struct checkpoints *checkpoints,
+                                        const struct checkpoint_record *record, struct error *err);
+/* Until nothing is in flight. */
+MUST_CHECK enum status checkpoints_wait(struct checkpoints *checkpoints, struct error *err);
+
+/*
+ * Fills state and record from the shard in `folder`. It must be of this spec and, unless `step` is
+ * -1, of this step. STATUS_CORRUPT: the bytes are not those that were written.
+ */
+MUST_CHECK enum status checkpoint_restore(const char *folder, const char *spec_sha256, int64_t step,
+                                          const struct checkpoint_state *state,
+                                          struct checkpoint_record *out, struct error *err);
+/*
+ * The folder of the newest checkpoint below `folder` whose step is below `before` (-1: any);
+ * STATUS_NOT_FOUND when there is none.
+ */
+MUST_CHECK enum status checkpoint_newest(const char *folder, int64_t before, char *out,
+                                         size_t out_bytes, int64_t *out_step, struct error *err);
+
+/* Private to checkpoint*.c: the tensors of a checkpoint, over one contiguous host vector. */
+size_t checkpoint_floats(const struct checkpoint_state *state);
+size_t checkpoint_tensor_count(const struct checkpoint_state *state);
+struct safetensors_tensor;
+void checkpoint_tensors(const struct checkpoint_state *state, const float *values,
+                        struct safetensors_tensor *out);
+
+#endif

@@ -1,0 +1,174 @@
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "base/fs.h"
+#include "trainer/checkpoint.h"
+#include "trainer/export/safetensors.h"
+
+#define STEP_PREFIX "step-"
+
+/* A decimal number of the metadata; STATUS_CORRUPT names the key. */
+static enum status read_number(const struct safetensors *file, const char *key, int64_t *out,
+                               struct error *err)
+{
+    const char *text = safetensors_metadata(file, key);
+    char *end = NULL;
+    errno = 0;
+    const long long value = text == NULL ? -1 : strtoll(text, &end, 10);
+    if (text == NULL || errno != 0 || end == text || *end != '\0' || value < 0)
+        return error_set(err, STATUS_CORRUPT, "its metadata has no number %s", key);
+    *out = value;
+    return STATUS_OK;
+}
+
+static enum status read_record(const struct safetensors *file, struct checkpoint_record *out,
+                               struct error *err)
+{
+    TRY(read_number(file, "step", &out->step, err));
+    TRY(read_number(file, "epoch", &out->epoch, err));
+    TRY(read_number(file, "window_rows", &out->window_rows, err));
+    const char *text = safetensors_metadata(file, "window_sums");
+    for (int i = 0; i < MODEL_METRICS_MAX; i++) {
+        char *end = NULL;
+        out->window_sums[i] = text == NULL ? 0.0 : strtod(text, &end);
+        if (text == NULL || end == text)
+            return error_set(err, STATUS_CORRUPT, "its metadata has no %d numbers window_sums",
+                             MODEL_METRICS_MAX);
+        text = end;
+    }
+    return STATUS_OK;
+}
+
+/* The tensors must be the expected ones, in one piece and in order, with the checksum they had. */
+static enum status check_tensors(const struct safetensors *file,
+                                 const struct checkpoint_state *state, const float **out_values,
+                                 struct error *err)
+{
+    const size_t expected_count = checkpoint_tensor_count(state);
+    CLEANUP(free_cleanup)
+    struct safetensors_tensor *expected = calloc(expected_count, sizeof(*expected));
+    if (expected == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "restore a checkpoint");
+    size_t count = 0;
+    const struct safetensors_tensor *tensors = safetensors_tensors(file, &count);
+    if (count != expected_count)
+        return error_set(err, STATUS_CORRUPT, "it has %zu tensors, expected %zu", count,
+                         expected_count);
+    checkpoint_tensors(state, tensors[0].values, expected);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(tensors[i].name, expected[i].name) != 0 ||
+            tensors[i].count != expected[i].count ||
+            memcmp(tensors[i].shape, expected[i].shape, sizeof(tensors[i].shape)) != 0 ||
+            tensors[i].values != expected[i].values)
+            return error_set(err, STATUS_CORRUPT, "tensor %zu is %s, expected %s of %zu elements",
+                             i, tensors[i].name, expected[i].name, expected[i].count);
+    }
+    const XXH128_hash_t hash =
+        XXH3_128bits(tensors[0].values, checkpoint_floats(state) * sizeof(float));
+    char checksum[40];
+    (void)snprintf(checksum, sizeof(checksum), "%016llx%016llx", (unsigned long long)hash.high64,
+                   (unsigned long long)hash.low64);
+    const char *stored = safetensors_metadata(file, "xxh3_128");
+    if (stored == NULL || strcmp(stored, checksum) != 0)
+        return error_set(err, STATUS_CORRUPT, "XXH3 of its tensors is %s, expected %s", checksum,
+                         stored == NULL ? "one in the metadata" : stored);
+    *out_values = tensors[0].values;
+    return STATUS_OK;
+}
+
+static enum status check_identity(const struct safetensors *file, const char *spec_sha256,
+                                  int64_t step, const struct checkpoint_record *record,
+                                  struct error *err)
+{
+    const char *spec = safetensors_metadata(file, "spec_sha256");
+    if (spec == NULL || strcmp(spec, spec_sha256) != 0)
+        return error_set(err, STATUS_CONFLICT, "it is of another spec: %s, not %s",
+                         spec == NULL ? "none" : spec, spec_sha256);
+    if (step >= 0 && record->step != step)
+        return error_set(err, STATUS_CONFLICT, "it is of step %lld, expected step %lld",
+                         (long long)record->step, (long long)step);
+    return STATUS_OK;
+}
+
+static enum status upload_state(const struct checkpoint_state *state, const float *values,
+                                struct error *err)
+{
+    const struct compute_ops *ops = state->device.ops;
+    struct compute *compute = state->device.compute;
+    const size_t count = model_parameter_count(state->model);
+    TRY(ops->upload(compute, state->parameters, values, count * sizeof(float), err));
+    for (int i = 0; i < state->optim->ops->state_count; i++)
+        TRY(ops->upload(compute, state->optim->ops->state(state->optim, i),
+                        values + (size_t)(i + 1) * count, count * sizeof(float), err));
+    return STATUS_OK;
+}
+
+static enum status restore_from(const char *path, const char *spec_sha256, int64_t step,
+                                const struct checkpoint_state *state, struct checkpoint_record *out,
+                                struct error *err)
+{
+    CLEANUP(safetensors_cleanup) struct safetensors *file = NULL;
+    TRY(safetensors_open(path, &file, err));
+    struct checkpoint_record record = {.step = 0};
+    const float *values = NULL;
+    TRY(read_record(file, &record, err));
+    TRY(check_identity(file, spec_sha256, step, &record, err));
+    TRY(check_tensors(file, state, &values, err));
+    TRY(upload_state(state, values, err));
+    *out = record;
+    return STATUS_OK;
+}
+
+enum status checkpoint_restore(const char *folder, const char *spec_sha256, int64_t step,
+                               const struct checkpoint_state *state, struct checkpoint_record *out,
+                               struct error *err)
+{
+    char path[PATH_BYTES_MAX];
+    TRY(fs_path(path, sizeof(path), err, "%s/%s", folder, CHECKPOINT_SHARD_NAME));
+    struct error cause = {.status = STATUS_OK};
+    const enum status status = restore_from(path, spec_sha256, step, state, out, &cause);
+    if (status != STATUS_OK)
+        return error_set(err, status, "checkpoint %s: %s", path, cause.text);
+    return STATUS_OK;
+}
+
+/* The step of a folder named step-000123; -1 for any other name. */
+static int64_t step_of_name(const char *name)
+{
+    if (strncmp(name, STEP_PREFIX, strlen(STEP_PREFIX)) != 0)
+        return -1;
+    const char *digits = name + strlen(STEP_PREFIX);
+    char *end = NULL;
+    errno = 0;
+    const long long step = strtoll(digits, &end, 10);
+    return errno != 0 || end == digits || *end != '\0' || step < 0 ? -1 : step;
+}
+
+enum status checkpoint_newest(const char *folder, int64_t before, char *out, size_t out_bytes,
+                              int64_t *out_step, struct error *err)
+{
+    DIR *listing = opendir(folder);
+    if (listing == NULL)
+        return error_set_errno(err, status_of_errno(errno), errno, "open folder %s", folder);
+    int64_t newest = -1;
+    for (const struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
+        const int64_t step = step_of_name(entry->d_name);
+        char shard[PATH_BYTES_MAX];
+        if (step <= newest || (before >= 0 && step >= before))
+            continue;
+        if (fs_path(shard, sizeof(shard), NULL, "%s/%s/%s", folder, entry->d_name,
+                    CHECKPOINT_SHARD_NAME) == STATUS_OK &&
+            fs_exists(shard))
+            newest = step;
+    }
+    (void)closedir(listing);
+    if (newest < 0)
+        return error_set(err, STATUS_NOT_FOUND, "no checkpoint in %s", folder);
+    *out_step = newest;
+    return fs_path(out, out_bytes, err, "%s/" STEP_PREFIX "%06lld", folder, (long long)newest);
+}

@@ -1,0 +1,205 @@
+/*
+ * idx.c - the IDX format of the MNIST family: four bytes (0, 0, type, dimensions), the sizes as
+ * big-endian 32-bit numbers, then the elements. Plain or gzip; zlib tells them apart.
+ *
+ * Features are unsigned bytes with 2 to 4 dimensions, of which the first counts records; labels are
+ * unsigned bytes with one. Offsets in errors are those of the decompressed stream.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/fs.h"
+#include "trainer/data/data.h"
+
+#define IDX_DIMENSIONS_MAX 4
+#define IDX_TYPE_U8        0x08
+#define IDX_READ_BYTES     (128 * 1024)
+#define IDX_BYTE_SCALE     (1.0F / 255.0F)
+#define DEFLATE_RATIO_MAX  1032 /* no deflate stream expands more: zlib's technical notes */
+
+struct idx_stream {
+    char path[PATH_MAX];
+    gzFile file;
+    int64_t offset;
+    int64_t decoded_bytes_max; /* what a file of this size can hold */
+};
+
+static void idx_cleanup(const struct idx_stream *stream)
+{
+    if (stream->file != NULL)
+        (void)gzclose_r(stream->file); /* read only: nothing is lost */
+}
+
+static enum status idx_open(struct idx_stream *stream, const char *root, const char *name,
+                            struct error *err)
+{
+    TRY(fs_path(stream->path, sizeof(stream->path), err, "%s/%s", root, name));
+    CLEANUP(fd_cleanup) int fd = open(stream->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(err, status_of_errno(errno), errno, "open %s", stream->path);
+    struct stat found;
+    if (fstat(fd, &found) != 0)
+        return error_set_errno(err, status_of_errno(errno), errno, "stat %s", stream->path);
+    if (!S_ISREG(found.st_mode))
+        return error_set(err, STATUS_INVALID, "%s is no regular file", stream->path);
+    stream->file = gzdopen(fd, "rb");
+    if (stream->file == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "open %s", stream->path);
+    fd = -1; /* gzclose_r closes it */
+    (void)gzbuffer(stream->file, IDX_READ_BYTES);
+    const int64_t ratio = gzdirect(stream->file) ? 1 : DEFLATE_RATIO_MAX;
+    stream->decoded_bytes_max =
+        (found.st_size < INT64_MAX / ratio) ? found.st_size * ratio : INT64_MAX;
+    return STATUS_OK;
+}
+
+static enum status idx_read(struct idx_stream *stream, void *out, int64_t size, struct error *err)
+{
+    uint8_t *next = out;
+    for (int64_t left = size; left > 0;) {
+        const unsigned chunk = left < IDX_READ_BYTES ? (unsigned)left : IDX_READ_BYTES;
+        const int got = gzread(stream->file, next, chunk);
+        int code = Z_OK;
+        const char *message = gzerror(stream->file, &code);
+        if (got < 0 || (code != Z_OK && code != Z_BUF_ERROR && code != Z_STREAM_END))
+            return error_set(err, STATUS_INVALID, "%s: byte %lld: damaged: %s", stream->path,
+                             (long long)stream->offset, message);
+        if (got == 0)
+            return error_set(err, STATUS_INVALID,
+                             "%s: byte %lld: the file ends, %lld bytes are missing", stream->path,
+                             (long long)stream->offset, (long long)left);
+        next += got;
+        left -= got;
+        stream->offset += got;
+    }
+    return STATUS_OK;
+}
+
+static enum status idx_expect_end(struct idx_stream *stream, struct error *err)
+{
+    uint8_t byte;
+    const int got = gzread(stream->file, &byte, 1);
+    if (got > 0)
+        return error_set(err, STATUS_INVALID, "%s: byte %lld: expected the end, there is more",
+                         stream->path, (long long)stream->offset);
+    int code = Z_OK;
+    const char *message = gzerror(stream->file, &code);
+    if (got < 0 || (code != Z_OK && code != Z_STREAM_END)) /* the checksum, or a cut trailer */
+        return error_set(err, STATUS_INVALID, "%s: byte %lld: damaged: %s", stream->path,
+                         (long long)stream->offset, message);
+    return STATUS_OK;
+}
+
+struct idx_shape {
+    int64_t count;
+    int64_t width;
+};
+
+static enum status idx_read_magic(struct idx_stream *stream, int dimensions_min, int dimensions_max,
+                                  int *out_dimensions, struct error *err)
+{
+    uint8_t magic[4];
+    TRY(idx_read(stream, magic, sizeof(magic), err));
+    if (magic[0] != 0 || magic[1] != 0)
+        return error_set(err, STATUS_INVALID,
+                         "%s: byte 0: not an IDX file: it begins with %02x %02x, not 00 00",
+                         stream->path, magic[0], magic[1]);
+    if (magic[2] != IDX_TYPE_U8)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "%s: byte 2: element type 0x%02x, only unsigned bytes (0x08) are read",
+                         stream->path, magic[2]);
+    if (magic[3] < dimensions_min || magic[3] > dimensions_max)
+        return error_set(err, STATUS_INVALID, "%s: byte 3: expected %d to %d dimensions, got %d",
+                         stream->path, dimensions_min, dimensions_max, magic[3]);
+    *out_dimensions = magic[3];
+    return STATUS_OK;
+}
+
+static enum status idx_read_sizes(struct idx_stream *stream, int dimensions, struct idx_shape *out,
+                                  struct error *err)
+{
+    struct idx_shape shape = {.width = 1};
+    for (int i = 0; i < dimensions; i++) {
+        const int64_t at = stream->offset;
+        uint8_t bytes[4];
+        TRY(idx_read(stream, bytes, sizeof(bytes), err));
+        const int64_t size = (int64_t)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
+        if (size < 1 || size > DATA_RECORDS_MAX)
+            return error_set(err, STATUS_INVALID, "%s: byte %lld: a dimension of size %lld",
+                             stream->path, (long long)at, (long long)size);
+        if (i == 0)
+            shape.count = size;
+        else if (size > DATA_WIDTH_MAX / shape.width)
+            return error_set(err, STATUS_TOO_LARGE,
+                             "%s: byte %lld: a record has more than %d features", stream->path,
+                             (long long)at, DATA_WIDTH_MAX);
+        else
+            shape.width *= size;
+    }
+    const int64_t total = shape.count * shape.width; /* at most 2^31 * 2^20 */
+    if (total > DATA_BYTES_MAX)
+        return error_set(err, STATUS_TOO_LARGE, "%s: %lld bytes of records are over the limit",
+                         stream->path, (long long)total);
+    if (total > stream->decoded_bytes_max)
+        return error_set(err, STATUS_INVALID,
+                         "%s: byte 4: the header says %lld records of %lld bytes, a file of this "
+                         "size cannot hold them",
+                         stream->path, (long long)shape.count, (long long)shape.width);
+    *out = shape;
+    return STATUS_OK;
+}
+
+static enum status idx_read_labels(struct idx_stream *stream, int32_t *out, int64_t count,
+                                   struct error *err)
+{
+    uint8_t chunk[4096];
+    for (int64_t done = 0; done < count;) {
+        const int64_t left = count - done;
+        const int64_t size = left < (int64_t)sizeof(chunk) ? left : (int64_t)sizeof(chunk);
+        TRY(idx_read(stream, chunk, size, err));
+        for (int64_t i = 0; i < size; i++)
+            out[done + i] = chunk[i];
+        done += size;
+    }
+    return idx_expect_end(stream, err);
+}
+
+static enum status idx_decode(const struct data_part *part, const char *root,
+                              struct dataset_writer *writer, struct error *err)
+{
+    CLEANUP(idx_cleanup) struct idx_stream features = {.file = NULL};
+    CLEANUP(idx_cleanup) struct idx_stream labels = {.file = NULL};
+    TRY(idx_open(&features, root, part->features, err));
+    TRY(idx_open(&labels, root, part->labels, err));
+
+    int dimensions = 0;
+    struct idx_shape records, marks;
+    TRY(idx_read_magic(&features, 2, IDX_DIMENSIONS_MAX, &dimensions, err));
+    TRY(idx_read_sizes(&features, dimensions, &records, err));
+    TRY(idx_read_magic(&labels, 1, 1, &dimensions, err));
+    TRY(idx_read_sizes(&labels, dimensions, &marks, err));
+    if (records.count != marks.count)
+        return error_set(err, STATUS_INVALID, "%s: byte 4: %lld labels for the %lld records of %s",
+                         labels.path, (long long)marks.count, (long long)records.count,
+                         part->features);
+
+    const struct dataset_shape shape = {.kind = DATA_KIND_U8_CLASSES,
+                                        .count = records.count,
+                                        .width = records.width,
+                                        .scale = IDX_BYTE_SCALE};
+    uint8_t *bytes = NULL;
+    int32_t *targets = NULL;
+    TRY(dataset_writer_shape(writer, &shape, &bytes, &targets, err));
+    TRY(idx_read(&features, bytes, records.count * records.width, err));
+    TRY(idx_expect_end(&features, err));
+    return idx_read_labels(&labels, targets, records.count, err);
+}
+
+const struct data_reader data_reader_idx = {.name = "idx", .decode = idx_decode};

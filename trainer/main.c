@@ -1,0 +1,227 @@
+/*
+ * main.c - reprise-trainer: one rank. Without arguments it takes everything from the environment
+ * (contract.h); the verbs are for people, benches and agents.
+ */
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/option.h"
+#include "trainer/numerics.h"
+#include "trainer/train.h"
+
+#define WORDS_MAX 2 /* verb, spec */
+
+struct config {
+    const char *data;
+    const char *output;
+    const char *cache;
+    bool resume;
+};
+
+static const struct option_row options[] = {
+    {"data", OPTION_TEXT, offsetof(struct config, data), .value = "DIR",
+     .help = "folder with the data files, or the folder of data sets that has the spec's root"},
+    {"output", OPTION_TEXT, offsetof(struct config, output), .value = "DIR",
+     .help = "folder for model, events and checkpoints"},
+    {"cache", OPTION_TEXT, offsetof(struct config, cache), .value = "DIR",
+     .help = "folder for decoded data (default: OUTPUT/cache)"},
+    {"resume", OPTION_FLAG, offsetof(struct config, resume),
+     .help = "go on from the newest checkpoint in OUTPUT"},
+    OPTION_END};
+
+static const struct option_program program = {
+    .name = "reprise-trainer",
+    .synopsis = "[train SPEC.json | decode SPEC.json | numerics] [options]",
+    .about =
+        "Trains one rank of a job. Without arguments the job comes from the environment that an\n"
+        "agent sets up. `train` runs one rank alone and prints the final metrics as a line of\n"
+        "JSON; `decode` fills the cache of decoded data; `numerics` names this machine's\n"
+        "arithmetic.",
+    .rows = options,
+    .epilogue = "exit codes:\n"
+                "  0 done, 64 bad spec or usage, 65 bad data, 69 peer lost, 70 internal error,\n"
+                "  71 device fault, 73 cannot write, 75 stopped with a checkpoint\n"};
+
+static int fail(const struct error *err, int code)
+{
+    log_write(LOG_ERROR, "trainer_failed", err->text, NULL);
+    return code;
+}
+
+static int run_contract(const struct contract *contract, struct train *train, struct error *err)
+{
+    train_signal_setup();
+    const enum trainer_exit code = train_run(train, contract, err);
+    return code == TRAINER_EXIT_DONE || code == TRAINER_EXIT_STOPPED ? (int)code
+                                                                     : fail(err, (int)code);
+}
+
+/* As one rank of a gang: what an agent starts. */
+static int run_rank(char *const environment[])
+{
+    struct error err = {.status = STATUS_OK};
+    struct contract contract;
+    if (contract_read(environment, &contract, &err) != STATUS_OK)
+        return fail(&err, TRAINER_EXIT_BAD_SPEC);
+    static struct train train; /* large, and there is one */
+    const int code = run_contract(&contract, &train, &err);
+    train_close(&train);
+    return code;
+}
+
+/* Where a person's job lives: OUTPUT/events.jsonl, OUTPUT/checkpoints, OUTPUT/cache. */
+struct places {
+    char data[PATH_MAX];
+    char cache[PATH_MAX];
+    char events[PATH_MAX];
+    char checkpoints[PATH_MAX];
+};
+
+/* DIR itself, or DIR/<root> if that is a folder. */
+static enum status locate_data(const char *folder, const char *spec_path, char out[PATH_MAX],
+                               struct error *err)
+{
+    struct job_spec spec;
+    char sha256[SHA256_HEX_BYTES];
+    TRY(train_spec_load(spec_path, &spec, sha256, err));
+    struct stat found;
+    TRY(fs_path(out, PATH_MAX, err, "%s/%s", folder, spec.data.root));
+    if (stat(out, &found) == 0 && S_ISDIR(found.st_mode))
+        return STATUS_OK;
+    return fs_path(out, PATH_MAX, err, "%s", folder);
+}
+
+static enum status prepare_output(const struct config *config, struct places *places,
+                                  struct error *err)
+{
+    TRY(fs_path(places->events, sizeof(places->events), err, "%s/events.jsonl", config->output));
+    TRY(fs_path(places->checkpoints, sizeof(places->checkpoints), err, "%s/checkpoints",
+                config->output));
+    TRY(fs_path(places->cache, sizeof(places->cache), err, "%s%s",
+                config->cache == NULL ? config->output : config->cache,
+                config->cache == NULL ? "/cache" : ""));
+    if (!config->resume)
+        TRY(fs_remove_tree(places->checkpoints, err));
+    TRY(fs_make_dirs(places->checkpoints, 0755, err));
+    (void)unlink(places->events); /* each run numbers its events from 1 */
+    return STATUS_OK;
+}
+
+static void print_results(const struct train *train)
+{
+    CLEANUP(json_cleanup) json_t *line = json_object();
+    for (size_t i = 0; i < train->results.count; i++)
+        (void)json_object_set_new(line, train->results.names[i],
+                                  json_real(train->results.values[i]));
+    (void)json_object_set_new(line, "steps", json_integer(train->step));
+    (void)json_object_set_new(line, "samples_per_second", json_real(train->samples_per_second));
+    (void)json_object_set_new(line, "model", json_string(train->model_path));
+    (void)json_object_set_new(line, "sha256", json_string(train->model_sha256));
+    CLEANUP(free_cleanup) char *text = json_dumps(line, JSON_COMPACT);
+    if (text != NULL)
+        (void)puts(text);
+}
+
+static int run_alone(const struct config *config, const char *spec_path)
+{
+    struct error err = {.status = STATUS_OK};
+    if (config->data == NULL || config->output == NULL) {
+        (void)error_set(&err, STATUS_INVALID, "train needs --data DIR and --output DIR");
+        return fail(&err, EXIT_USAGE);
+    }
+    static struct places places;
+    if (locate_data(config->data, spec_path, places.data, &err) != STATUS_OK)
+        return fail(&err, TRAINER_EXIT_BAD_SPEC);
+    if (prepare_output(config, &places, &err) != STATUS_OK)
+        return fail(&err, TRAINER_EXIT_CANNOT_WRITE);
+    const struct contract contract = {.standalone = true,
+                                      .world_size = 1,
+                                      .local_world_size = 1,
+                                      .group_world_size = 1,
+                                      .job_id = "",
+                                      .attempt = 1,
+                                      .spec_path = spec_path,
+                                      .data_dir = places.data,
+                                      .data_cache = places.cache,
+                                      .output_dir = config->output,
+                                      .checkpoint_dir = places.checkpoints,
+                                      .resume_from = config->resume ? places.checkpoints : NULL,
+                                      .resume_step = -1,
+                                      .events_path = places.events,
+                                      .hang_timeout_ms = CONTRACT_HANG_DEFAULT_MS,
+                                      .setup_timeout_ms = CONTRACT_SETUP_DEFAULT_MS};
+    static struct train train; /* large, and there is one */
+    const int code = run_contract(&contract, &train, &err);
+    if (code == TRAINER_EXIT_DONE)
+        print_results(&train);
+    train_close(&train);
+    return code;
+}
+
+static int run_decode(const struct config *config, const char *spec_path)
+{
+    struct error err = {.status = STATUS_OK};
+    if (config->data == NULL || config->cache == NULL) {
+        (void)error_set(&err, STATUS_INVALID, "decode needs --data DIR and --cache DIR");
+        return fail(&err, EXIT_USAGE);
+    }
+    static struct job_spec spec;
+    static char data[PATH_MAX];
+    char sha256[SHA256_HEX_BYTES];
+    if (train_spec_load(spec_path, &spec, sha256, &err) != STATUS_OK ||
+        locate_data(config->data, spec_path, data, &err) != STATUS_OK)
+        return fail(&err, TRAINER_EXIT_BAD_SPEC);
+    const struct data_part *const parts[] = {&spec.data.train, &spec.data.eval};
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        struct dataset set = {.mapping = NULL};
+        if (parts[i]->features[0] == '\0')
+            continue;
+        const enum status status = dataset_open(parts[i], data, config->cache, &set, &err);
+        dataset_close(&set);
+        if (status != STATUS_OK)
+            return fail(&err, status == STATUS_NO_SPACE ? TRAINER_EXIT_CANNOT_WRITE
+                                                        : TRAINER_EXIT_BAD_DATA);
+    }
+    return TRAINER_EXIT_DONE;
+}
+
+static int run_numerics(void)
+{
+    struct error err = {.status = STATUS_OK};
+    char line[NUMERICS_LINE_BYTES];
+    if (numerics_describe(line, &err) != STATUS_OK)
+        return fail(&err, TRAINER_EXIT_INTERNAL);
+    return puts(line) < 0 ? TRAINER_EXIT_CANNOT_WRITE : TRAINER_EXIT_DONE;
+}
+
+int main(int argc, char **argv, char **environment)
+{
+    log_setup("reprise-trainer", LOG_INFO, false);
+    if (argc == 1)
+        return run_rank(environment);
+    struct config config = {.data = NULL};
+    int words = 0;
+    switch (option_parse(&program, argc, argv, &config, &words)) {
+    case OPTION_EXIT_OK:
+        return 0;
+    case OPTION_EXIT_USAGE:
+        return EXIT_USAGE;
+    case OPTION_RUN:
+        break;
+    }
+    if (words == WORDS_MAX && strcmp(argv[1], "train") == 0)
+        return run_alone(&config, argv[2]);
+    if (words == WORDS_MAX && strcmp(argv[1], "decode") == 0)
+        return run_decode(&config, argv[2]);
+    if (words == 1 && strcmp(argv[1], "numerics") == 0)
+        return run_numerics();
+    option_print_help(&program);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,160 @@
+#ifndef TRAINER_TRAIN_H
+#define TRAINER_TRAIN_H
+
+/*
+ * train.h - one rank's training, from contract to model file.
+ *
+ * train.c is the loop; train_open.c builds what it uses and takes it down; train_batch.c feeds one
+ * step; train_report.c keeps the metric window and speaks; train_eval.c evaluates; train_export.c
+ * writes the model. They share struct train.
+ *
+ * Threads: one, plus the checkpoint's writer. Signals only set flags (train_signal.c).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "schema/exit_code.h"
+#include "schema/job_spec.h"
+#include "trainer/checkpoint.h"
+#include "trainer/comm/comm.h"
+#include "trainer/contract.h"
+#include "trainer/data/data.h"
+#include "trainer/events.h"
+#include "trainer/model/model.h"
+#include "trainer/optim/optim.h"
+#include "trainer/progress.h"
+#include "trainer/sync/sync.h"
+
+#define TRAIN_EVAL_ROWS   256 /* rows of one evaluation call, unless batches are larger */
+#define TRAIN_RESULTS_MAX (2 * MODEL_METRICS_MAX)
+
+/* What part of the work failed: decides the exit code. */
+enum train_part {
+    TRAIN_PART_SPEC,
+    TRAIN_PART_DATA,
+    TRAIN_PART_DEVICE,
+    TRAIN_PART_GANG, /* rendezvous and collectives */
+    TRAIN_PART_RESTORE,
+    TRAIN_PART_STEP,
+    TRAIN_PART_WRITE,
+    TRAIN_PART_COUNT
+};
+
+/*
+ * What the host hands to the device before each call: one upload. `records` is followed on the
+ * device by nothing: it is the tail of the buffer, as long as the largest batch.
+ */
+struct train_feed {
+    float tail[SYNC_TAIL]; /* copied behind the gradients: zero sums, this rank's control words */
+    float loss_scale;      /* 1 / rows of the global batch */
+    float unused[15];      /* keeps records aligned for any device */
+    int32_t records[];     /* rows of this rank */
+};
+
+/* One dataset and its views on the device. */
+struct train_data {
+    struct dataset set;
+    const uint8_t *bytes;
+    const int32_t *labels;
+};
+
+/* Sums since the last multiple of metrics_every_steps. */
+struct train_window {
+    double sums[MODEL_METRICS_MAX];
+    int64_t rows;
+    int64_t timed_rows; /* those of this process: a resumed window also has older ones */
+    int64_t started_ns; /* monotonic, moved on by pauses that are no training */
+};
+
+/* Named figures of the end: deterministic ones only, they travel with the model. */
+struct train_results {
+    size_t count;
+    char names[TRAIN_RESULTS_MAX][EVENT_VALUE_NAME_BYTES];
+    double values[TRAIN_RESULTS_MAX];
+};
+
+struct train {
+    const struct contract *contract;
+    struct job_spec spec;
+    char spec_sha256[SHA256_HEX_BYTES];
+    enum train_part part; /* what is being done */
+
+    struct events *events;
+    struct progress_page *progress;
+    struct train_data training, evaluation; /* evaluation.set.count is 0: none */
+    struct device device;
+    struct comm *comm;
+    struct model *model;
+    struct optim *optim;
+    struct sync *sync;
+    struct checkpoints *checkpoints;
+
+    float *parameters; /* device (count) */
+    float *gradients;  /* device (count + SYNC_TAIL) */
+    size_t parameter_count;
+    struct train_feed *feed;        /* host */
+    struct train_feed *device_feed; /* device */
+    float *eval_sums;               /* device (MODEL_METRICS_MAX) */
+    int64_t rows_max;               /* of one call */
+
+    int64_t steps_per_epoch;
+    int64_t total_steps;
+    int64_t step; /* done */
+    struct sampler sampler;
+    int64_t sampler_epoch; /* that the sampler is of; -1: none yet */
+
+    struct train_window window;
+    int64_t step_rows; /* of the newest global batch */
+    int64_t progress_reported_ms;
+    int64_t checkpoint_mono_ms; /* when the last one was taken, or training began */
+    bool checkpoint_owed;       /* one fell due while its predecessor was being written */
+    bool checkpoint_agreed;     /* the words of the newest step, summed over the ranks */
+    bool stop_agreed;
+    bool stopped;
+
+    int64_t trained_rows;        /* by all ranks, in this attempt */
+    int64_t training_started_ns; /* monotonic, moved on by evaluations */
+    double samples_per_second;   /* of this attempt, once it is through */
+    struct train_results results;
+    char model_path[PATH_BYTES_MAX];
+    uint64_t model_bytes; /* of the file */
+    char model_sha256[SHA256_HEX_BYTES];
+};
+
+/* Runs to the end; `train` is to be closed in every case. The error is reported in an event too. */
+enum trainer_exit train_run(struct train *train, const struct contract *contract,
+                            struct error *err);
+void train_close(struct train *train);
+/* Decodes the spec and hashes its complete canonical form. */
+MUST_CHECK enum status train_spec_load(const char *path, struct job_spec *out,
+                                       char out_sha256[SHA256_HEX_BYTES], struct error *err);
+
+/* ---- between train*.c ---- */
+
+/* Loads the spec and opens everything; restores the checkpoint or initialises. */
+MUST_CHECK enum status train_open(struct train *train, const struct contract *contract,
+                                  struct error *err);
+/* Takes the next global batch: forward, backward, sum over the ranks, update. */
+MUST_CHECK enum status train_step(struct train *train, struct error *err);
+/* Accounts for the step and reports metrics and progress where they are due. */
+MUST_CHECK enum status train_report_step(struct train *train, struct error *err);
+MUST_CHECK enum status train_report_started(struct train *train, struct error *err);
+/* Not MUST_CHECK: when it follows a failure, its own changes nothing. */
+enum status train_report_finished(struct train *train, const char *status, const char *text,
+                                  struct error *err);
+MUST_CHECK enum status train_warn(struct train *train, struct error *err, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+/* Sets a figure of the end; a name again replaces it. */
+void train_results_set(struct train_results *results, const char *name, double value);
+bool train_evaluation_is_due(const struct train *train);
+MUST_CHECK enum status train_evaluate(struct train *train, struct error *err);
+/* Rank 0 writes the model file; all ranks come together before and after. */
+MUST_CHECK enum status train_export(struct train *train, struct error *err);
+
+/* Installs the handlers: SIGTERM and SIGINT ask to stop, SIGUSR1 asks for a checkpoint. */
+void train_signal_setup(void);
+bool train_signal_stop(void);
+bool train_signal_take_checkpoint(void); /* and forgets it */
+
+#endif

@@ -1,0 +1,115 @@
+/* train_export.c - the model file: the parameters, and from what and how they were made. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/version.h"
+#include "trainer/export/safetensors.h"
+#include "trainer/train.h"
+
+#define MODEL_FILE "model.safetensors"
+
+/* target (columns, rows) = the transpose of source (rows, columns). */
+static void transpose(float *target, const float *source, int64_t rows, int64_t columns)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < columns; j++)
+            target[j * rows + i] = source[i * columns + j];
+    }
+}
+
+/* Brings the parameters to the host in the form that files have: `values` has the layout's order. */
+static enum status collect(const struct train *train, float *values,
+                           struct safetensors_tensor *tensors, struct error *err)
+{
+    size_t count = 0;
+    const struct parameter *parameters = train->model->ops->parameters(train->model, &count);
+    const size_t bytes = train->parameter_count * sizeof(float);
+    CLEANUP(free_cleanup) float *raw = malloc(bytes);
+    if (raw == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "export %zu bytes", bytes);
+    TRY(train->device.ops->download(train->device.compute, raw, train->parameters, bytes, err));
+    for (size_t i = 0; i < count; i++) {
+        const struct parameter *parameter = &parameters[i];
+        struct safetensors_tensor *tensor = &tensors[i];
+        float *target = values + parameter->offset;
+        tensor->dims = parameter->dims;
+        tensor->count = parameter->count;
+        tensor->values = target;
+        (void)snprintf(tensor->name, sizeof(tensor->name), "%s", parameter->name);
+        memcpy(tensor->shape, parameter->shape, sizeof(tensor->shape));
+        if (parameter->transposed) {
+            transpose(target, raw + parameter->offset, parameter->shape[0], parameter->shape[1]);
+            tensor->shape[0] = parameter->shape[1];
+            tensor->shape[1] = parameter->shape[0];
+        } else {
+            memcpy(target, raw + parameter->offset, parameter->count * sizeof(float));
+        }
+    }
+    return STATUS_OK;
+}
+
+/* {"eval_accuracy": 0.97, ...}; NULL only when out of memory. */
+static char *encode_results(const struct train_results *results)
+{
+    CLEANUP(json_cleanup) json_t *json = json_object();
+    for (size_t i = 0; i < results->count; i++)
+        (void)json_object_set_new(json, results->names[i], json_real(results->values[i]));
+    return json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+}
+
+static enum status write_model(struct train *train, struct error *err)
+{
+    size_t count = 0;
+    (void)train->model->ops->parameters(train->model, &count);
+    CLEANUP(free_cleanup) float *values = malloc(train->parameter_count * sizeof(float));
+    CLEANUP(free_cleanup) struct safetensors_tensor *tensors = calloc(count, sizeof(*tensors));
+    CLEANUP(free_cleanup) char *results = encode_results(&train->results);
+    if (values == NULL || tensors == NULL || results == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "export the model");
+    TRY(collect(train, values, tensors, err));
+
+    char seed[24], steps[24];
+    (void)snprintf(seed, sizeof(seed), "%llu", (unsigned long long)train->spec.training.seed);
+    (void)snprintf(steps, sizeof(steps), "%lld", (long long)train->step);
+    /* Only what spec and data decide: the same job gives the same file, however often interrupted. */
+    const struct safetensors_metadata metadata[] = {
+        {"format", "pt"},
+        {"model", train->model->ops->type},
+        {"spec_sha256", train->spec_sha256},
+        {"data_train_sha256", train->training.set.sha256},
+        {"data_eval_sha256", train->evaluation.set.sha256},
+        {"seed", seed},
+        {"steps", steps},
+        {"metrics", results},
+        {"reprise_version", REPRISE_VERSION},
+        {"numerics", train->device.ops->describe(train->device.compute)},
+    };
+    const struct safetensors_content content = {.tensors = tensors,
+                                                .tensor_count = count,
+                                                .metadata = metadata,
+                                                .metadata_count = COUNT_OF(metadata)};
+    struct safetensors_written written;
+    TRY(fs_path(train->model_path, sizeof(train->model_path), err, "%s/" MODEL_FILE,
+                train->contract->output_dir));
+    TRY(safetensors_write(train->model_path, &content, &written, err));
+    train->model_bytes = written.bytes;
+    safetensors_digest(tensors, count, train->model_sha256);
+    return STATUS_OK;
+}
+
+enum status train_export(struct train *train, struct error *err)
+{
+    progress_enter(train->progress, PROGRESS_EXPORT);
+    if (train->contract->rank == 0) {
+        /* The file will say that it came from this data: so look whether the mapping still is it. */
+        train->part = TRAIN_PART_DATA;
+        TRY(dataset_verify(&train->training.set, err));
+        train->part = TRAIN_PART_WRITE;
+        TRY(write_model(train, err));
+    }
+    train->part = TRAIN_PART_GANG;
+    return train->comm->ops->barrier(train->comm, err);
+}
