@@ -81,6 +81,8 @@ static void append_numbers(const struct bar *bar, const json_t *job, struct buf 
     if (samples >= 0)
         buf_printf(line, samples >= 10000 ? "  %.0fk samples/s" : "  %.1fk samples/s",
                    samples / 1000);
+    if (field_number(job, "committed_step", 0) > 0)
+        buf_printf(line, "  saved %lld", (long long)field_number(job, "committed_step", 0));
     if (bar->steps_per_s > 0 && of > step) {
         buf_append_text(line, "  ETA ");
         format_span((int64_t)((double)(of - step) / bar->steps_per_s) * 1000, line);

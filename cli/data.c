@@ -13,7 +13,7 @@
 static const struct column dataset_columns[] = {
     {.title = "NAME", .path = "name"},
     {.title = "PATH", .path = "path"},
-    {.title = "CREATED", .path = "created_at", .wide = true},
+    {.title = "UPDATED", .path = "updated_at", .wide = true},
     COLUMN_END};
 
 static int run_ls(struct cli *cli, const void *config, char **words, int count)

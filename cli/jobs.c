@@ -61,8 +61,8 @@ static const struct column job_columns[] = {
     {.title = "STEP", .path = "progress.step", .format = cell_step, .right = true},
     {.title = "LOSS", .path = "metrics.loss", .format = cell_loss, .right = true},
     {.title = "ACCURACY", .format = cell_accuracy, .right = true, .wide = true},
-    {.title = "RANKS", .path = "spec.resources.ranks", .right = true, .wide = true},
-    {.title = "PRIORITY", .path = "spec.priority", .right = true, .wide = true},
+    {.title = "RANKS", .path = "ranks", .right = true, .wide = true},
+    {.title = "PRIORITY", .path = "priority", .right = true, .wide = true},
     {.title = "TIME", .format = cell_duration, .right = true},
     {.title = "AGE", .format = cell_age, .right = true},
     COLUMN_END};
@@ -267,6 +267,17 @@ void print_incident(const json_t *attempt)
     printf("%s%lld steps lost\n", separator, (long long)field_number(attempt, "lost_steps", 0));
 }
 
+static void show_exit(const json_t *end)
+{
+    const int64_t signal_number = field_number(end, "signal", 0);
+    const char *reason = field_text(end, "reason", NULL);
+    if (signal_number > 0)
+        printf("  signal %lld", (long long)signal_number);
+    else
+        printf("  exit %lld", (long long)field_number(end, "code", 0));
+    printf("%s%s\n", reason ? " " : "", reason ? reason : "");
+}
+
 static void show_attempt(const struct cli *cli, const json_t *attempt)
 {
     const char *state = field_text(attempt, "state", "?");
@@ -284,14 +295,13 @@ static void show_attempt(const struct cli *cli, const json_t *attempt)
                field_text(rank, "node", "?"), field_text(rank, "slot", "?"));
         if (field_number(rank, "pid", 0) > 0)
             printf("  pid %lld", (long long)field_number(rank, "pid", 0));
-        CLEANUP(buf_clear) struct buf end;
-        buf_init(&end, CELL_BYTES_MAX);
-        field_print(field_find(rank, "exit"), &end);
-        if (end.size > 0)
-            printf("  exit %s\n", end.data);
-        else
+        if (json_is_object(json_object_get(rank, "exit")))
+            show_exit(json_object_get(rank, "exit"));
+        else if (field_text(rank, "phase", NULL))
             printf("  %s step %lld\n", field_text(rank, "phase", "?"),
                    (long long)field_number(rank, "step", 0));
+        else
+            puts("  not confirmed");
     }
 }
 
@@ -303,6 +313,7 @@ static void show_job(const struct cli *cli, const json_t *job)
     show_line("project", job, "project");
     printf("%-12s %s%s%s\n", "state", colour_of_state(cli, state), state, colour_off(cli));
     show_line("reason", job, "reason");
+    show_line("detail", job, "detail");
     show_cell("step", job, cell_step);
     show_cell("metrics", job, cell_metrics);
     show_line("created", job, "created_at");

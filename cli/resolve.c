@@ -94,8 +94,16 @@ int cli_resolve_job(struct cli *cli, const char *text, bool newest_will_do, char
         snprintf(out, ID_BYTES_MAX, "%s", text);
         return EXIT_DONE;
     }
+    CLEANUP(buf_clear) struct buf by_name;
+    buf_init(&by_name, CLI_PATH_BYTES);
+    buf_append_text(&by_name, "/v1/jobs?name=");
+    url_append_escaped(&by_name, text);
     CLEANUP(json_cleanup) json_t *items = NULL;
-    CLI_TRY(cli_list(cli, "/v1/jobs", RESOLVE_ITEMS_MAX, &items, NULL));
+    CLI_TRY(cli_list(cli, by_name.data, RESOLVE_ITEMS_MAX, &items, NULL));
+    if (json_array_size(items) == 0) { /* no name: the start of an id, among the newest */
+        json_decref(TAKE(items));
+        CLI_TRY(cli_list(cli, "/v1/jobs", RESOLVE_ITEMS_MAX, &items, NULL));
+    }
     CLEANUP(json_cleanup) json_t *found = matching(items, text, "name", "job_");
     if (json_array_size(found) == 0) {
         cli_complain(cli, "no job has the name or the id \"%s\"", text);

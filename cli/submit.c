@@ -162,17 +162,16 @@ static void print_dry_run(const struct cli *cli, const json_t *answer)
         print_json(answer);
         return;
     }
-    const bool fits = json_is_true(json_object_get(answer, "placeable"));
-    puts(fits ? "the job is valid and would be placed at once:"
-              : "the job is valid and would wait:");
+    if (json_is_true(json_object_get(answer, "would_run")))
+        puts("the job is valid and would be placed at once:");
+    else
+        printf("the job is valid and would wait: %s, %s\n", field_text(answer, "code", "?"),
+               field_text(answer, "detail", ""));
     size_t i = 0;
-    json_t *rank = NULL;
-    json_array_foreach(json_object_get(answer, "ranks"), i, rank)
-        printf("  rank %lld on %s, %s\n", (long long)field_number(rank, "rank", 0),
-               field_text(rank, "node", "?"), field_text(rank, "slot", "?"));
-    json_t *reason = NULL;
-    json_array_foreach(json_object_get(answer, "reasons"), i, reason)
-        printf("  %s: %s\n", field_text(reason, "code", "?"), field_text(reason, "detail", ""));
+    json_t *node = NULL;
+    json_array_foreach(json_object_get(answer, "placement"), i, node)
+        printf("  %lld on node %s\n", (long long)field_number(node, "ranks", 0),
+               field_text(node, "node", "?"));
 }
 
 static void print_submitted(const struct cli *cli, const json_t *job, bool replayed)
