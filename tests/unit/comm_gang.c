@@ -56,6 +56,7 @@ struct comm_place gang_place(const struct gang *gang, int rank)
         .shared_memory_fd = gang->memory_fds[node],
         .setup_timeout_ms = 20000,
         .timeout_ms = gang->timeout_ms != 0 ? gang->timeout_ms : 20000,
+        .progress = rank == 0 ? gang->progress_of_rank_0 : NULL,
     };
 }
 

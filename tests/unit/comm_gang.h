@@ -21,6 +21,7 @@ struct gang {
     int ranks_per_node;
     bool shares_memory;
     int64_t timeout_ms; /* of each operation; 0: 20 s */
+    struct progress_page *progress_of_rank_0;
 
     /* Set by gang_start(). */
     int port;

@@ -1,5 +1,6 @@
 #include "trainer/comm/rendezvous_server.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -31,7 +32,7 @@ struct rendezvous_server {
     bool thread_runs;
 };
 
-static void drop(struct rendezvous_server *server, size_t i)
+static void drop(struct rendezvous_server *server, ptrdiff_t i)
 {
     (void)close(server->sockets[i]);
     server->sockets[i] = -1;
@@ -44,10 +45,12 @@ static void admit(struct rendezvous_server *server)
         const int fd = net_accept_now(server->listener);
         if (fd < 0)
             return;
-        struct store_visitor *visitor = store_visitor_enter(&server->store, clock_mono_ms());
+        const int64_t now_mono_ms = clock_mono_ms();
+        struct store_visitor *visitor = store_visitor_enter(&server->store, now_mono_ms);
         if (visitor == NULL) {
-            (void)close(fd);
-            continue;
+            drop(server, store_oldest_stranger(&server->store) - server->store.visitors);
+            visitor = store_visitor_enter(&server->store, now_mono_ms);
+            assert(visitor != NULL);
         }
         server->sockets[visitor - server->store.visitors] = fd;
     }
@@ -86,13 +89,13 @@ static void serve_visitors(struct rendezvous_server *server)
         if (server->sockets[i] < 0 || entry->fd != server->sockets[i])
             continue;
         if ((entry->revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !read_from(server, i))
-            drop(server, i);
+            drop(server, (ptrdiff_t)i);
         else if (!visitor->member && now_mono_ms - visitor->since_mono_ms >= STRANGER_MS)
-            drop(server, i);
+            drop(server, (ptrdiff_t)i);
     }
     for (size_t i = 0; i < server->store.visitor_count; i++) {
         if (server->sockets[i] >= 0 && !write_to(server, i))
-            drop(server, i);
+            drop(server, (ptrdiff_t)i);
     }
 }
 

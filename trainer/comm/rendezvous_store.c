@@ -97,6 +97,18 @@ struct store_visitor *store_visitor_enter(struct store *store, int64_t now_mono_
     return free_place;
 }
 
+struct store_visitor *store_oldest_stranger(struct store *store)
+{
+    struct store_visitor *oldest = NULL;
+    for (size_t i = 0; i < store->visitor_count; i++) {
+        struct store_visitor *visitor = &store->visitors[i];
+        if (visitor->open && !visitor->member &&
+            (oldest == NULL || visitor->since_mono_ms < oldest->since_mono_ms))
+            oldest = visitor;
+    }
+    return oldest;
+}
+
 static void answer(struct store_visitor *visitor, enum status status, const void *bytes,
                    size_t size)
 {

@@ -53,8 +53,10 @@ struct store {
 MUST_CHECK enum status store_init(struct store *store, const struct rendezvous_place *place,
                                   struct error *err);
 void store_clear(struct store *store);
-/* A new connection: NULL when there are too many strangers. Its HELLO is in `output`. */
+/* A new connection: NULL when there are STORE_STRANGERS_MAX. Its HELLO is in `output`. */
 struct store_visitor *store_visitor_enter(struct store *store, int64_t now_mono_ms);
+/* Who should make room then: those who mean it prove themselves soon. */
+struct store_visitor *store_oldest_stranger(struct store *store);
 /* A failure means: close this connection and tell store_visitor_leave(). */
 MUST_CHECK enum status store_visitor_input(struct store *store, struct store_visitor *visitor,
                                            const uint8_t *bytes, size_t size, struct error *err);
