@@ -1,0 +1,359 @@
+#include "tests/unit/compute_far.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ARENA_BYTES    ((size_t)256 * MIB)
+#define PAGE_BYTES     4096
+#define RECORDINGS_MAX 64
+#define CALLS_MAX      64
+
+enum far_operation {
+    FAR_ZERO,
+    FAR_COPY,
+    FAR_GATHER_ROWS_U8,
+    FAR_GATHER_I32,
+    FAR_DENSE_FORWARD,
+    FAR_DENSE_BACKWARD,
+    FAR_SOFTMAX_CROSS_ENTROPY,
+    FAR_ADAM,
+    FAR_SGD,
+};
+
+/* One issued operation: outputs, inputs, and numbers in the order of its parameters. */
+struct far_call {
+    enum far_operation operation;
+    void *out[4];
+    const void *in[4];
+    int number[4];
+    size_t size;
+    float scale;
+};
+
+struct far_recording {
+    uint64_t key;
+    size_t count;
+    struct far_call calls[CALLS_MAX];
+};
+
+struct compute {
+    struct compute *near; /* the CPU that does the work */
+    uint8_t *arena;
+    size_t used;
+    struct far_recording *recordings;
+    size_t recording_count;
+    struct far_recording *open; /* being recorded; NULL outside a step */
+    size_t replays;
+};
+
+size_t compute_far_replays(const struct compute *compute)
+{
+    return compute->replays;
+}
+
+static void allow(const struct compute *far, int protection)
+{
+    const int failed = mprotect(far->arena, ARENA_BYTES, protection);
+    assert(failed == 0);
+    (void)failed;
+}
+
+static enum status far_close_parts(struct compute *far, enum status status)
+{
+    if (far->arena != NULL)
+        (void)munmap(far->arena, ARENA_BYTES);
+    free(far->recordings);
+    free(far);
+    return status;
+}
+
+static enum status far_open(int index, int threads, struct compute **out, struct error *err)
+{
+    struct compute *far = calloc(1, sizeof(*far));
+    assert(far != NULL);
+    const enum status status = compute_cpu.open(index, threads, &far->near, err);
+    if (status != STATUS_OK)
+        return far_close_parts(far, status);
+    far->recordings = calloc(RECORDINGS_MAX, sizeof(*far->recordings));
+    far->arena =
+        mmap(NULL, ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert(far->recordings != NULL);
+    assert(far->arena != MAP_FAILED);
+    *out = far;
+    return STATUS_OK;
+}
+
+static void far_close(struct compute *far)
+{
+    if (far == NULL)
+        return;
+    compute_cpu.close(far->near);
+    (void)far_close_parts(far, STATUS_OK);
+}
+
+static const char *far_describe(struct compute *far)
+{
+    return compute_cpu.describe(far->near);
+}
+
+static enum status refuse_in_step(const struct compute *far, const char *operation,
+                                  struct error *err)
+{
+    if (far->open == NULL)
+        return STATUS_OK;
+    return error_set(err, STATUS_INTERNAL, "%s inside a step", operation);
+}
+
+static enum status far_alloc(struct compute *far, size_t bytes, void **out, struct error *err)
+{
+    TRY(refuse_in_step(far, "alloc", err));
+    const size_t rounded = (bytes / PAGE_BYTES + 1) * PAGE_BYTES;
+    if (rounded > ARENA_BYTES - far->used)
+        return error_set(err, STATUS_NO_MEMORY, "far device: %zu bytes", bytes);
+    *out = far->arena + far->used; /* never used before, so zero */
+    far->used += rounded;
+    return STATUS_OK;
+}
+
+static void far_release(struct compute *far, void *memory)
+{
+    (void)far;
+    (void)memory; /* the arena goes as a whole */
+}
+
+static enum status far_upload(struct compute *far, void *target, const void *source, size_t bytes,
+                              struct error *err)
+{
+    TRY(refuse_in_step(far, "upload", err));
+    allow(far, PROT_READ | PROT_WRITE);
+    memcpy(target, source, bytes);
+    allow(far, PROT_NONE);
+    return STATUS_OK;
+}
+
+static enum status far_download(struct compute *far, void *target, const void *source, size_t bytes,
+                                struct error *err)
+{
+    return far_upload(far, target, source, bytes, err);
+}
+
+static enum status far_map_host(struct compute *far, const void *host, size_t bytes,
+                                const void **out, struct error *err)
+{
+    void *copy = NULL;
+    TRY(far_alloc(far, bytes, &copy, err));
+    TRY(far_upload(far, copy, host, bytes, err));
+    *out = copy;
+    return STATUS_OK;
+}
+
+static void far_unmap_host(struct compute *far, const void *view)
+{
+    (void)far;
+    (void)view;
+}
+
+static enum status far_sync(struct compute *far, struct error *err)
+{
+    return refuse_in_step(far, "sync", err);
+}
+
+/* ------------------------------------------------------------------ recording and replaying */
+
+static enum status carry_out_dense(struct compute *near, const struct far_call *c,
+                                   struct error *err)
+{
+    const enum compute_activation act = (enum compute_activation)c->number[3];
+    if (c->operation == FAR_DENSE_FORWARD)
+        return compute_cpu.dense_forward(near, c->out[0], c->in[0], c->in[1], c->in[2],
+                                         c->number[0], c->number[1], c->number[2], act, err);
+    return compute_cpu.dense_backward(near, c->out[0], c->out[1], c->out[2], c->out[3], c->in[0],
+                                      c->in[1], c->in[2], c->number[0], c->number[1], c->number[2],
+                                      act, err);
+}
+
+static enum status carry_out(struct compute *near, const struct far_call *c, struct error *err)
+{
+    switch (c->operation) {
+    case FAR_ZERO:
+        return compute_cpu.zero(near, c->out[0], c->size, err);
+    case FAR_COPY:
+        return compute_cpu.copy(near, c->out[0], c->in[0], c->size, err);
+    case FAR_GATHER_ROWS_U8:
+        return compute_cpu.gather_rows_u8(near, c->out[0], c->in[0], c->in[1], c->number[0],
+                                          c->number[1], c->scale, err);
+    case FAR_GATHER_I32:
+        return compute_cpu.gather_i32(near, c->out[0], c->in[0], c->in[1], c->number[0], err);
+    case FAR_DENSE_FORWARD:
+    case FAR_DENSE_BACKWARD:
+        return carry_out_dense(near, c, err);
+    case FAR_SOFTMAX_CROSS_ENTROPY:
+        return compute_cpu.softmax_cross_entropy(near, c->out[0], c->out[1], c->out[2], c->in[0],
+                                                 c->in[1], c->in[2], c->number[0], c->number[1],
+                                                 err);
+    case FAR_ADAM:
+        return compute_cpu.adam(near, c->out[0], c->out[1], c->out[2], c->in[0], c->size, c->in[1],
+                                err);
+    case FAR_SGD:
+        return compute_cpu.sgd(near, c->out[0], c->out[1], c->in[0], c->size, c->in[1], err);
+    }
+    return error_set(err, STATUS_INTERNAL, "operation %d", (int)c->operation);
+}
+
+static enum status issue(struct compute *far, const struct far_call call, struct error *err)
+{
+    if (far->open != NULL) {
+        assert(far->open->count < CALLS_MAX);
+        far->open->calls[far->open->count++] = call;
+        return STATUS_OK;
+    }
+    allow(far, PROT_READ | PROT_WRITE);
+    const enum status status = carry_out(far->near, &call, err);
+    allow(far, PROT_NONE);
+    return status;
+}
+
+static struct far_recording *find_recording(struct compute *far, uint64_t key)
+{
+    for (size_t i = 0; i < far->recording_count; i++) {
+        if (far->recordings[i].key == key)
+            return &far->recordings[i];
+    }
+    return NULL;
+}
+
+static enum status far_run(struct compute *far, uint64_t key, compute_step_fn *step, void *context,
+                           struct error *err)
+{
+    TRY(refuse_in_step(far, "run", err));
+    struct far_recording *recording = find_recording(far, key);
+    if (recording == NULL) {
+        assert(far->recording_count < RECORDINGS_MAX);
+        recording = &far->recordings[far->recording_count++];
+        recording->key = key;
+        far->open = recording;
+        const enum status status = step(context, err);
+        far->open = NULL;
+        if (status != STATUS_OK)
+            return status;
+    } else {
+        far->replays++;
+    }
+    allow(far, PROT_READ | PROT_WRITE);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < recording->count && status == STATUS_OK; i++)
+        status = carry_out(far->near, &recording->calls[i], err);
+    allow(far, PROT_NONE);
+    return status;
+}
+
+/* ------------------------------------------------------------------ the operations */
+
+static enum status far_zero(struct compute *far, void *memory, size_t bytes, struct error *err)
+{
+    return issue(far, (struct far_call){FAR_ZERO, .out = {memory}, .size = bytes}, err);
+}
+
+static enum status far_copy(struct compute *far, void *target, const void *source, size_t bytes,
+                            struct error *err)
+{
+    return issue(far, (struct far_call){FAR_COPY, .out = {target}, .in = {source}, .size = bytes},
+                 err);
+}
+
+static enum status far_gather_rows_u8(struct compute *far, float *out, const uint8_t *table,
+                                      const int32_t *rows, int n, int width, float scale,
+                                      struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_GATHER_ROWS_U8, .out = {out}, .in = {table, rows},
+                                   .number = {n, width}, .scale = scale},
+                 err);
+}
+
+static enum status far_gather_i32(struct compute *far, int32_t *out, const int32_t *table,
+                                  const int32_t *rows, int n, struct error *err)
+{
+    return issue(
+        far, (struct far_call){FAR_GATHER_I32, .out = {out}, .in = {table, rows}, .number = {n}},
+        err);
+}
+
+static enum status far_dense_forward(struct compute *far, float *out, const float *a,
+                                     const float *w, const float *bias, int m, int n, int k,
+                                     enum compute_activation act, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_DENSE_FORWARD, .out = {out}, .in = {a, w, bias},
+                                   .number = {m, n, k, (int)act}},
+                 err);
+}
+
+static enum status far_dense_backward(struct compute *far, float *d_a, float *d_w, float *d_bias,
+                                      float *d_out, const float *out, const float *a,
+                                      const float *w, int m, int n, int k,
+                                      enum compute_activation act, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_DENSE_BACKWARD, .out = {d_a, d_w, d_bias, d_out},
+                                   .in = {out, a, w}, .number = {m, n, k, (int)act}},
+                 err);
+}
+
+static enum status far_softmax_cross_entropy(struct compute *far, float *loss_sum, float *correct,
+                                             float *d_logits, const float *logits,
+                                             const int32_t *labels, const float *scale, int m,
+                                             int n, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_SOFTMAX_CROSS_ENTROPY, .out = {loss_sum, correct, d_logits},
+                                   .in = {logits, labels, scale}, .number = {m, n}},
+                 err);
+}
+
+static enum status far_adam(struct compute *far, float *parameters, float *m, float *v,
+                            const float *gradients, size_t count,
+                            const struct compute_adam_scalars *scalars, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_ADAM, .out = {parameters, m, v}, .in = {gradients, scalars},
+                                   .size = count},
+                 err);
+}
+
+static enum status far_sgd(struct compute *far, float *parameters, float *velocity,
+                           const float *gradients, size_t count,
+                           const struct compute_sgd_scalars *scalars, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_SGD, .out = {parameters, velocity},
+                                   .in = {gradients, scalars}, .size = count},
+                 err);
+}
+
+const struct compute_ops compute_far = {
+    .abi = COMPUTE_ABI,
+    .name = "far",
+    .open = far_open,
+    .close = far_close,
+    .describe = far_describe,
+    .alloc = far_alloc,
+    .release = far_release,
+    .map_host = far_map_host,
+    .unmap_host = far_unmap_host,
+    .upload = far_upload,
+    .download = far_download,
+    .sync = far_sync,
+    .run = far_run,
+    .zero = far_zero,
+    .copy = far_copy,
+    .gather_rows_u8 = far_gather_rows_u8,
+    .gather_i32 = far_gather_i32,
+    .dense_forward = far_dense_forward,
+    .dense_backward = far_dense_backward,
+    .softmax_cross_entropy = far_softmax_cross_entropy,
+    .adam = far_adam,
+    .sgd = far_sgd,
+};

@@ -1,0 +1,550 @@
+/*
+ * test_compute.c - one list of operation cases, run against every backend that a CPU can run, each
+ * compared with a plain float64 reference.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/compute_far.h"
+#include "trainer/data/philox.h"
+
+#define TOLERANCE       2e-5
+#define ALLOCATIONS_MAX 512 /* device memory, released when all tests are done */
+
+struct fixture {
+    const struct compute_ops *ops;
+    struct compute *compute;
+    struct error err;
+    uint64_t draws; /* every test sees the same numbers */
+    void *memory[ALLOCATIONS_MAX];
+    size_t memory_count;
+};
+
+static struct fixture fixtures[2];
+
+static int open_backends(void **state)
+{
+    const struct compute_ops *const backends[] = {&compute_cpu, &compute_far};
+    for (size_t i = 0; i < COUNT_OF(fixtures); i++) {
+        fixtures[i] = (struct fixture){.ops = backends[i]};
+        assert_int_equal(compute_check(backends[i], &fixtures[i].err), STATUS_OK);
+        assert_int_equal(backends[i]->open(0, 1, &fixtures[i].compute, &fixtures[i].err),
+                         STATUS_OK);
+    }
+    *state = fixtures;
+    return 0;
+}
+
+static int close_backends(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(fixtures); i++) {
+        while (fixtures[i].memory_count > 0)
+            fixtures[i].ops->release(fixtures[i].compute,
+                                     fixtures[i].memory[--fixtures[i].memory_count]);
+        fixtures[i].ops->close(fixtures[i].compute);
+    }
+    return 0;
+}
+
+#define FOR_EACH_BACKEND(f) \
+    for (struct fixture *f = fixtures; f < fixtures + COUNT_OF(fixtures); f->draws = 0, f++)
+
+#define OK(call) assert_int_equal((call), STATUS_OK)
+
+/* Host numbers in [-1, 1), of which `zeros` in 256 are zero. */
+static float *draw(struct fixture *f, size_t count, unsigned zeros)
+{
+    float *out = malloc((count + 1) * sizeof(float));
+    assert_non_null(out);
+    const struct philox_key key = philox_key_of(1, PHILOX_INIT);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t word[4];
+        philox_4x32(key, 0, f->draws++, word);
+        out[i] = word[1] % 256 < zeros ? 0.0F : 2.0F * philox_unit(word[0]) - 1.0F;
+    }
+    return out;
+}
+
+static void *allocate(struct fixture *f, size_t bytes)
+{
+    assert_true(f->memory_count < ALLOCATIONS_MAX);
+    void *memory = NULL;
+    OK(f->ops->alloc(f->compute, bytes, &memory, &f->err));
+    f->memory[f->memory_count++] = memory;
+    return memory;
+}
+
+static void *to_device(struct fixture *f, const void *host, size_t bytes)
+{
+    void *memory = allocate(f, bytes);
+    OK(f->ops->upload(f->compute, memory, host, bytes, &f->err));
+    return memory;
+}
+
+static float *from_device(struct fixture *f, const float *memory, size_t count)
+{
+    float *host = malloc((count + 1) * sizeof(float));
+    assert_non_null(host);
+    OK(f->ops->download(f->compute, host, memory, count * sizeof(float), &f->err));
+    return host;
+}
+
+static void assert_near(const float *actual, const double *expected, size_t count, double scale)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double error = fabs((double)actual[i] - expected[i]);
+        if (error > TOLERANCE * (scale + fabs(expected[i])))
+            fail_msg("element %zu of %zu is %.9g, expected %.9g", i, count, (double)actual[i],
+                     expected[i]);
+    }
+}
+
+/* ------------------------------------------------------------------ dense layers */
+
+struct dense_shape {
+    int m, n, k;
+    unsigned zeros; /* of 256 inputs: sparse inputs may take another path */
+    enum compute_activation act;
+};
+
+static const struct dense_shape dense_shapes[] = {
+    {1, 1, 1, 0, COMPUTE_LINEAR},       {3, 5, 7, 0, COMPUTE_RELU},
+    {64, 128, 784, 0, COMPUTE_RELU},    {64, 128, 784, 207, COMPUTE_RELU},
+    {64, 10, 128, 128, COMPUTE_LINEAR}, {17, 33, 65, 230, COMPUTE_RELU},
+    {256, 128, 100, 250, COMPUTE_RELU}, {2, 10, 16, 256, COMPUTE_LINEAR},
+    {96, 128, 784, 207, COMPUTE_RELU},  {64, 256, 300, 200, COMPUTE_RELU},
+    {300, 64, 50, 240, COMPUTE_LINEAR}, {64, 100, 784, 210, COMPUTE_LINEAR},
+};
+
+static void reference_forward(const struct dense_shape *s, const float *a, const float *w,
+                              const float *bias, double *out)
+{
+    for (int i = 0; i < s->m; i++) {
+        for (int j = 0; j < s->n; j++) {
+            double sum = (double)bias[j];
+            for (int p = 0; p < s->k; p++)
+                sum += (double)a[i * s->k + p] * (double)w[p * s->n + j];
+            out[i * s->n + j] = s->act == COMPUTE_RELU && sum < 0.0 ? 0.0 : sum;
+        }
+    }
+}
+
+static void check_dense_forward(struct fixture *f, const struct dense_shape *s)
+{
+    const size_t mk = (size_t)(s->m * s->k), kn = (size_t)(s->k * s->n), mn = (size_t)(s->m * s->n);
+    float *a = draw(f, mk, s->zeros), *w = draw(f, kn, 0), *bias = draw(f, (size_t)s->n, 0);
+    double *expected = calloc(mn, sizeof(double));
+    reference_forward(s, a, w, bias, expected);
+    float *out = allocate(f, mn * sizeof(float));
+    OK(f->ops->dense_forward(f->compute, out, to_device(f, a, mk * 4), to_device(f, w, kn * 4),
+                             to_device(f, bias, (size_t)s->n * 4), s->m, s->n, s->k, s->act,
+                             &f->err));
+
+    float *actual = from_device(f, out, mn);
+
+    assert_near(actual, expected, mn, sqrt((double)s->k));
+    free(actual);
+    free(expected);
+    free(a);
+    free(w);
+    free(bias);
+}
+
+static void dense_forward_is_the_product_plus_bias_through_the_activation(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        for (size_t i = 0; i < COUNT_OF(dense_shapes); i++)
+            check_dense_forward(f, &dense_shapes[i]);
+    }
+}
+
+struct dense_gradients {
+    double *d_a, *d_w, *d_bias, *d_out;
+};
+
+static void reference_backward(const struct dense_shape *s, const float *a, const float *w,
+                               const float *out, struct dense_gradients *g)
+{
+    for (int i = 0; i < s->m * s->n; i++) {
+        if (s->act == COMPUTE_RELU && !(out[i] > 0.0F))
+            g->d_out[i] = 0.0;
+    }
+    for (int i = 0; i < s->m; i++) {
+        for (int j = 0; j < s->n; j++) {
+            const double d = g->d_out[i * s->n + j];
+            g->d_bias[j] += d;
+            for (int p = 0; p < s->k; p++) {
+                g->d_w[p * s->n + j] += (double)a[i * s->k + p] * d;
+                g->d_a[i * s->k + p] += (double)w[p * s->n + j] * d;
+            }
+        }
+    }
+}
+
+static void check_dense_backward(struct fixture *f, const struct dense_shape *s, bool wants_d_a)
+{
+    const size_t mk = (size_t)(s->m * s->k), kn = (size_t)(s->k * s->n), mn = (size_t)(s->m * s->n);
+    const size_t n = (size_t)s->n;
+    float *a = draw(f, mk, s->zeros), *w = draw(f, kn, 0), *out = draw(f, mn, 0);
+    float *d_out = draw(f, mn, 0), *before_w = draw(f, kn, 0), *before_bias = draw(f, n, 0);
+    struct dense_gradients g = {calloc(mk, 8), calloc(kn, 8), calloc(n, 8), calloc(mn, 8)};
+    for (size_t i = 0; i < mn; i++)
+        g.d_out[i] = (double)d_out[i];
+    for (size_t i = 0; i < kn; i++)
+        g.d_w[i] = (double)before_w[i]; /* gradients are added to what is there */
+    for (size_t i = 0; i < n; i++)
+        g.d_bias[i] = (double)before_bias[i];
+    reference_backward(s, a, w, out, &g);
+    float *device_d_a = NULL, *device_d_w = to_device(f, before_w, kn * 4);
+    float *device_d_bias = to_device(f, before_bias, n * 4),
+          *device_d_out = to_device(f, d_out, mn * 4);
+    if (wants_d_a)
+        device_d_a = allocate(f, mk * 4);
+
+    OK(f->ops->dense_backward(f->compute, device_d_a, device_d_w, device_d_bias, device_d_out,
+                              to_device(f, out, mn * 4), to_device(f, a, mk * 4),
+                              to_device(f, w, kn * 4), s->m, s->n, s->k, s->act, &f->err));
+
+    float *actual[] = {from_device(f, device_d_w, kn), from_device(f, device_d_bias, n),
+                       from_device(f, device_d_out, mn),
+                       wants_d_a ? from_device(f, device_d_a, mk) : NULL};
+    assert_near(actual[0], g.d_w, kn, sqrt((double)s->m));
+    assert_near(actual[1], g.d_bias, n, sqrt((double)s->m));
+    assert_near(actual[2], g.d_out, mn, 1.0);
+    if (wants_d_a)
+        assert_near(actual[3], g.d_a, mk, sqrt((double)s->n));
+    void *const owned[] = {a,     w,        out,     d_out,     before_w,  before_bias, g.d_a,
+                           g.d_w, g.d_bias, g.d_out, actual[0], actual[1], actual[2],   actual[3]};
+    for (size_t i = 0; i < COUNT_OF(owned); i++)
+        free(owned[i]);
+}
+
+static void dense_backward_adds_the_gradients(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        for (size_t i = 0; i < COUNT_OF(dense_shapes); i++)
+            check_dense_backward(f, &dense_shapes[i], i % 2 == 0);
+    }
+}
+
+static void a_nan_passes_through_the_relu(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        const float a[2] = {NAN, 1.0F}, w[2] = {1.0F, 1.0F}, bias[1] = {0.0F};
+        float *out = allocate(f, sizeof(float));
+        OK(f->ops->dense_forward(f->compute, out, to_device(f, a, sizeof(a)),
+                                 to_device(f, w, sizeof(w)), to_device(f, bias, sizeof(bias)), 1, 1,
+                                 2, COMPUTE_RELU, &f->err));
+        float *actual = from_device(f, out, 1);
+        assert_true(isnan(actual[0]));
+        free(actual);
+    }
+}
+
+/* ------------------------------------------------------------------ gathers */
+
+static void gathers_take_the_named_rows(void **state)
+{
+    (void)state;
+    const uint8_t table[3][5] = {{0, 1, 2, 3, 255}, {9, 8, 7, 6, 5}, {100, 0, 0, 0, 1}};
+    const int32_t labels[3] = {7, -2, 11}, rows[4] = {2, 0, 0, 1};
+    FOR_EACH_BACKEND(f)
+    {
+        float *out = allocate(f, sizeof(float) * 20);
+        int32_t *picked = allocate(f, sizeof(int32_t) * 4);
+        const int32_t *device_rows = to_device(f, rows, sizeof(rows));
+        OK(f->ops->gather_rows_u8(f->compute, out, to_device(f, table, sizeof(table)), device_rows,
+                                  4, 5, 0.5F, &f->err));
+        OK(f->ops->gather_i32(f->compute, picked, to_device(f, labels, sizeof(labels)), device_rows,
+                              4, &f->err));
+        float *actual = from_device(f, out, 20);
+        int32_t got[4];
+        OK(f->ops->download(f->compute, got, picked, sizeof(got), &f->err));
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(got[i], labels[rows[i]]);
+            for (int j = 0; j < 5; j++)
+                assert_true(actual[5 * i + j] == 0.5F * (float)table[rows[i]][j]);
+        }
+        free(actual);
+    }
+}
+
+/* ------------------------------------------------------------------ loss */
+
+static void check_softmax(struct fixture *f, int m, int n, float magnitude)
+{
+    const size_t mn = (size_t)(m * n);
+    float *logits = draw(f, mn, 0);
+    int32_t *labels = calloc((size_t)m, sizeof(int32_t));
+    double *d_logits = calloc(mn, sizeof(double)), loss = 0.0, right = 0.0;
+    const float scale = 0.25F;
+    for (int i = 0; i < m; i++) {
+        float *row = logits + i * n;
+        int best = 0;
+        double sum = 0.0;
+        labels[i] = (i * 7) % n;
+        for (int j = 0; j < n; j++) {
+            row[j] *= magnitude;
+            best = row[j] > row[best] ? j : best;
+        }
+        for (int j = 0; j < n; j++)
+            sum += exp((double)row[j] - (double)row[best]);
+        for (int j = 0; j < n; j++)
+            d_logits[i * n + j] = (double)scale * (exp((double)row[j] - (double)row[best]) / sum -
+                                                   (j == labels[i] ? 1.0 : 0.0));
+        loss += log(sum) + (double)row[best] - (double)row[labels[i]];
+        right += best == labels[i];
+    }
+    const float before[2] = {1.5F, 2.0F}; /* sums are added to what is there */
+    float *sums = to_device(f, before, sizeof(before)), *device_d = allocate(f, mn * 4);
+    const float *device_logits = to_device(f, logits, mn * 4);
+    const int32_t *device_labels = to_device(f, labels, (size_t)m * 4);
+    OK(f->ops->softmax_cross_entropy(f->compute, sums, sums + 1, device_d, device_logits,
+                                     device_labels, to_device(f, &scale, 4), m, n, &f->err));
+    OK(f->ops->softmax_cross_entropy(f->compute, sums, sums + 1, NULL, device_logits, device_labels,
+                                     NULL, m, n, &f->err));
+    float *actual = from_device(f, device_d, mn), *got = from_device(f, sums, 2);
+    assert_near(actual, d_logits, mn, 1.0);
+    const double expected[2] = {1.5 + 2.0 * loss, 2.0 + 2.0 * right};
+    assert_near(got, expected, 2, 1.0);
+    free(actual);
+    free(got);
+    free(logits);
+    free(labels);
+    free(d_logits);
+}
+
+static void softmax_cross_entropy_is_exact_for_small_and_huge_logits(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        check_softmax(f, 1, 2, 1.0F);
+        check_softmax(f, 64, 10, 3.0F);
+        check_softmax(f, 7, 1000, 80.0F);
+        check_softmax(f, 5, 10, 1e30F);
+    }
+}
+
+static void a_label_that_is_no_class_makes_the_loss_nan(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        const float logits[4] = {0.0F}, zero[2] = {0.0F}, scale = 1.0F;
+        const int32_t labels[2] = {1, 2};
+        float *sums = to_device(f, zero, sizeof(zero)), *d = to_device(f, logits, sizeof(logits));
+        OK(f->ops->softmax_cross_entropy(
+            f->compute, sums, sums + 1, d, to_device(f, logits, sizeof(logits)),
+            to_device(f, labels, sizeof(labels)), to_device(f, &scale, 4), 2, 2, &f->err));
+        float *got = from_device(f, sums, 1);
+        assert_true(isnan(got[0]));
+        free(got);
+    }
+}
+
+/* ------------------------------------------------------------------ optimizers */
+
+static void check_adam(struct fixture *f, float l2, float decay)
+{
+    enum { COUNT = 1003 };
+    float *p = draw(f, COUNT, 0), *g = draw(f, COUNT, 0), *m = draw(f, COUNT, 0);
+    float *v = draw(f, COUNT, 0);
+    const struct compute_adam_scalars s = {.step_size = 0.01F,
+                                           .beta1 = 0.9F,
+                                           .beta2 = 0.999F,
+                                           .complement1 = 0.1F,
+                                           .complement2 = 0.001F,
+                                           .eps = 1e-8F,
+                                           .root_correction = 3.0F,
+                                           .l2 = l2,
+                                           .decay = decay};
+    double expected[3][COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        v[i] = fabsf(v[i]);
+        const double kept = (double)p[i] * (1.0 - (double)decay);
+        const double gradient = (double)g[i] + (double)l2 * kept;
+        expected[1][i] = (double)s.beta1 * (double)m[i] + (double)s.complement1 * gradient;
+        expected[2][i] =
+            (double)s.beta2 * (double)v[i] + (double)s.complement2 * gradient * gradient;
+        expected[0][i] = kept - (double)s.step_size * expected[1][i] /
+                                    (sqrt(expected[2][i]) * (double)s.root_correction + 1e-8);
+    }
+    float *device[3] = {to_device(f, p, COUNT * 4), to_device(f, m, COUNT * 4),
+                        to_device(f, v, COUNT * 4)};
+    OK(f->ops->adam(f->compute, device[0], device[1], device[2], to_device(f, g, COUNT * 4), COUNT,
+                    to_device(f, &s, sizeof(s)), &f->err));
+    for (int i = 0; i < 3; i++) {
+        float *actual = from_device(f, device[i], COUNT);
+        assert_near(actual, expected[i], COUNT, 0.1);
+        free(actual);
+    }
+    free(p);
+    free(g);
+    free(m);
+    free(v);
+}
+
+static void adam_is_the_papers_with_both_kinds_of_decay(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        check_adam(f, 0.0F, 0.0F);
+        check_adam(f, 0.1F, 0.0F);
+        check_adam(f, 0.0F, 0.05F);
+    }
+}
+
+static void sgd_has_momentum_and_decay(void **state)
+{
+    (void)state;
+    enum { COUNT = 517 };
+    FOR_EACH_BACKEND(f)
+    {
+        float *p = draw(f, COUNT, 0), *g = draw(f, COUNT, 0), *velocity = draw(f, COUNT, 0);
+        const struct compute_sgd_scalars s = {.lr = 0.1F, .momentum = 0.9F, .l2 = 0.01F};
+        double expected[2][COUNT];
+        for (size_t i = 0; i < COUNT; i++) {
+            expected[1][i] = (double)s.momentum * (double)velocity[i] + (double)g[i] +
+                             (double)s.l2 * (double)p[i];
+            expected[0][i] = (double)p[i] - (double)s.lr * expected[1][i];
+        }
+        float *device_p = to_device(f, p, COUNT * 4);
+        float *device_velocity = to_device(f, velocity, COUNT * 4);
+        OK(f->ops->sgd(f->compute, device_p, device_velocity, to_device(f, g, COUNT * 4), COUNT,
+                       to_device(f, &s, sizeof(s)), &f->err));
+        float *actual[2] = {from_device(f, device_p, COUNT),
+                            from_device(f, device_velocity, COUNT)};
+        assert_near(actual[0], expected[0], COUNT, 0.1);
+        assert_near(actual[1], expected[1], COUNT, 0.1);
+        void *const owned[] = {p, g, velocity, actual[0], actual[1]};
+        for (size_t i = 0; i < COUNT_OF(owned); i++)
+            free(owned[i]);
+    }
+}
+
+/* ------------------------------------------------------------------ tables and manners */
+
+static void a_missing_operation_is_named(void **state)
+{
+    (void)state;
+    struct compute_ops ops = compute_cpu;
+    struct error err = {.status = STATUS_OK};
+    ops.dense_backward = NULL;
+
+    assert_int_equal(compute_check(&ops, &err), STATUS_INTERNAL);
+
+    assert_string_equal(err.text, "compute backend cpu: operation dense_backward is missing");
+}
+
+static void an_absent_cuda_backend_is_said_so(void **state)
+{
+    (void)state;
+    const struct compute_ops *ops = NULL;
+    struct error err = {.status = STATUS_OK};
+
+    assert_int_equal(compute_find("cuda", &ops, &err), STATUS_UNSUPPORTED);
+
+    assert_non_null(strstr(err.text, "no CUDA backend"));
+    assert_null(ops);
+    error_clear(&err);
+    assert_int_equal(compute_find("tpu", &ops, &err), STATUS_UNSUPPORTED);
+    assert_string_equal(err.text, "device \"tpu\" is neither cpu nor cuda");
+}
+
+static void far_memory_kills_whoever_reads_it_from_the_host(void **state)
+{
+    struct fixture *f = &((struct fixture *)*state)[1];
+    const float value = 1.0F;
+    const volatile float *memory = to_device(f, &value, sizeof(value));
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)signal(SIGSEGV, SIG_DFL);
+        _exit(memory[0] > 0.0F ? 0 : 1);
+    }
+    int result = 0;
+    assert_int_equal(waitpid(child, &result, 0), child);
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_true(WIFSIGNALED(result));
+    assert_int_equal(WTERMSIG(result), SIGSEGV);
+#else
+    assert_true(!WIFEXITED(result) || WEXITSTATUS(result) > 1);
+#endif
+}
+
+struct counted_step {
+    struct fixture *fixture;
+    float *target;
+    const float *source;
+    int calls;
+};
+
+static enum status copy_step(void *context, struct error *err)
+{
+    struct counted_step *step = context;
+    step->calls++;
+    return step->fixture->ops->copy(step->fixture->compute, step->target, step->source, 4, err);
+}
+
+static enum status uploading_step(void *context, struct error *err)
+{
+    struct counted_step *step = context;
+    const float value = 1.0F;
+    return step->fixture->ops->upload(step->fixture->compute, step->target, &value, 4, err);
+}
+
+static void far_steps_are_recorded_once_and_replayed(void **state)
+{
+    struct fixture *f = &((struct fixture *)*state)[1];
+    const float first = 1.0F, second = 2.0F;
+    float *source = to_device(f, &first, 4), *target = to_device(f, &first, 4);
+    struct counted_step step = {f, target, source, 0};
+    OK(f->ops->run(f->compute, 77, copy_step, &step, &f->err));
+    OK(f->ops->upload(f->compute, source, &second, 4, &f->err));
+
+    OK(f->ops->run(f->compute, 77, copy_step, &step, &f->err));
+
+    float *actual = from_device(f, target, 1);
+    assert_true(actual[0] == 2.0F);
+    assert_int_equal(step.calls, 1);
+    struct error err = {.status = STATUS_OK};
+    assert_int_equal(f->ops->run(f->compute, 78, uploading_step, &step, &err), STATUS_INTERNAL);
+    assert_string_equal(err.text, "upload inside a step");
+    free(actual);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dense_forward_is_the_product_plus_bias_through_the_activation),
+        cmocka_unit_test(dense_backward_adds_the_gradients),
+        cmocka_unit_test(a_nan_passes_through_the_relu),
+        cmocka_unit_test(gathers_take_the_named_rows),
+        cmocka_unit_test(softmax_cross_entropy_is_exact_for_small_and_huge_logits),
+        cmocka_unit_test(a_label_that_is_no_class_makes_the_loss_nan),
+        cmocka_unit_test(adam_is_the_papers_with_both_kinds_of_decay),
+        cmocka_unit_test(sgd_has_momentum_and_decay),
+        cmocka_unit_test(a_missing_operation_is_named),
+        cmocka_unit_test(an_absent_cuda_backend_is_said_so),
+        cmocka_unit_test(far_memory_kills_whoever_reads_it_from_the_host),
+        cmocka_unit_test(far_steps_are_recorded_once_and_replayed),
+    };
+    return cmocka_run_group_tests_name("compute", tests, open_backends, close_backends);
+}
