@@ -1,0 +1,17 @@
+#ifndef SERVICE_BRAIN_CHECKPOINT_H
+#define SERVICE_BRAIN_CHECKPOINT_H
+
+/*
+ * checkpoint.h - private to the brain: shards become checkpoints. The shard that completes a step commits it, if
+ * its attempt is the job's current one and has not ended; committed steps only rise. Retention keeps
+ * the newest `keep_last`.
+ */
+
+#include "service/brain/state.h"
+
+void checkpoint_record_shard(struct brain *brain, const struct brain_input *input);
+
+void checkpoint_load_shard(struct brain *brain, const struct shard_row *row);
+void checkpoint_load(struct brain *brain, const struct checkpoint_row *row);
+
+#endif

@@ -1,0 +1,32 @@
+#ifndef SERVICE_BRAIN_EMIT_H
+#define SERVICE_BRAIN_EMIT_H
+
+/* emit.h - private to the brain: says what must be written. Rows are copied as they are now. */
+
+#include "service/brain/state.h"
+
+struct effect *emit_effect(struct brain *brain, enum effect_kind kind);
+void emit_job(struct brain *brain, struct job *job); /* with a new revision */
+void emit_attempt(struct brain *brain, enum effect_kind kind, const struct attempt *attempt);
+void emit_rank(struct brain *brain, const struct rank *rank);
+void emit_node(struct brain *brain, struct node *node); /* with a new revision */
+void emit_slot(struct brain *brain, const struct slot *slot);
+void emit_port(struct brain *brain, enum effect_kind kind, const struct attempt *attempt);
+
+/* One line of history. `from` and `to` may be "". */
+struct emit_event {
+    const char *kind;
+    const char *job;
+    const char *node;
+    int64_t attempt;
+    const char *from;
+    const char *to;
+    enum reason reason;
+    const char *detail;
+};
+void emit_event(struct brain *brain, const struct emit_event *event);
+
+/* Copies text that fits or is cut; `size` counts the NUL. */
+void text_copy(char *out, size_t size, const char *text);
+
+#endif
