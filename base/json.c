@@ -68,7 +68,9 @@ enum status json_parse(const char *text, size_t size, json_t **out, struct error
         return error_set(err, STATUS_NO_MEMORY, "no memory for %zu bytes of JSON", size);
     if (document == NULL)
         return error_set(err, STATUS_INVALID, "line %d, column %d: %s", reason.line, reason.column,
-                         reason.text);
+                         json_error_code(&reason) == json_error_null_character
+                             ? "a string must not contain \\u0000"
+                             : reason.text);
     *out = document;
     return STATUS_OK;
 }

@@ -287,7 +287,7 @@ static enum status refuse_unknown(const struct parse *parse, const char *word, s
     if (closest != NULL && word[1] == '-')
         return error_set(err, STATUS_INVALID, "unknown option --%s, did you mean --%s?", name,
                          closest);
-    return error_set(err, STATUS_INVALID, "unknown option %s", word);
+    return error_set(err, STATUS_INVALID, "unknown option %s%s", word[1] == '-' ? "--" : "-", name);
 }
 
 /* The command line while it is walked. */
