@@ -1,0 +1,73 @@
+#include "agent/sweep.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "agent/local.h"
+#include "base/fs.h"
+
+#define ENVIRONMENT_BYTES_MAX (256 * KIB)
+#define ROUNDS_MAX            3 /* what is killed may have forked in between */
+
+/* Whether the process's environment has a variable that starts with `wanted`. */
+static bool belongs(pid_t pid, const char *wanted)
+{
+    char path[64];
+    CLEANUP(buf_clear) struct buf text;
+    buf_init(&text, ENVIRONMENT_BYTES_MAX);
+    (void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+    if (fs_read_file(path, &text, NULL) != STATUS_OK)
+        return false;
+    const size_t wanted_bytes = strlen(wanted);
+    for (size_t at = 0; at < text.size; at += strlen(text.data + at) + 1) {
+        if (strncmp(text.data + at, wanted, wanted_bytes) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool kill_if_ours(pid_t pid, const char *wanted)
+{
+    CLEANUP(fd_cleanup) const int fd = pidfd_open(pid, 0);
+    /* Opened before looked at: if the number changes hands now, the signal reaches nobody. */
+    return fd >= 0 && belongs(pid, wanted) && pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0;
+}
+
+static size_t sweep_once(const char *wanted)
+{
+    DIR *proc = opendir("/proc");
+    size_t killed = 0;
+    if (!proc)
+        return 0;
+    for (const struct dirent *entry = readdir(proc); entry; entry = readdir(proc)) {
+        const long pid =
+            isdigit((unsigned char)entry->d_name[0]) ? strtol(entry->d_name, NULL, 10) : 0;
+        if (pid > 1 && pid != getpid() && kill_if_ours((pid_t)pid, wanted))
+            killed++;
+    }
+    (void)closedir(proc);
+    return killed;
+}
+
+size_t sweep_attempt(const char *folder)
+{
+    char wanted[LOCAL_FOLDER_BYTES + 32];
+    size_t killed = 0;
+    if (fs_path(wanted, sizeof(wanted), NULL, "REPRISE_EVENTS=%s/", folder) != STATUS_OK)
+        return 0;
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        const size_t now = sweep_once(wanted);
+        killed += now;
+        if (now == 0)
+            break;
+    }
+    return killed;
+}
