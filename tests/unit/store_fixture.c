@@ -6,18 +6,18 @@
 #include "base/fs.h"
 #include "tests/unit/unit.h"
 
-void fixture_folder(char out[FIXTURE_PATH_BYTES])
+void store_test_folder(char out[STORE_TEST_PATH_BYTES])
 {
-    (void)snprintf(out, FIXTURE_PATH_BYTES, "/tmp/reprise-store-XXXXXX");
+    (void)snprintf(out, STORE_TEST_PATH_BYTES, "/tmp/reprise-store-XXXXXX");
     assert_non_null(mkdtemp(out));
 }
 
-void fixture_drop(const char *folder)
+void store_test_drop(const char *folder)
 {
     assert_int_equal(fs_remove_tree(folder, NULL), STATUS_OK);
 }
 
-struct store *fixture_open(const char *folder)
+struct store *store_test_open(const char *folder)
 {
     struct store *store = NULL;
     struct error err = {0};
@@ -32,7 +32,7 @@ static void fill_sha(char out[BRAIN_SHA_BYTES], char digit)
     out[BRAIN_SHA_BYTES - 1] = '\0';
 }
 
-struct job_row fixture_job(const char *id, const char *key)
+struct job_row store_test_job(const char *id, const char *key)
 {
     struct job_row job = {.revision = 7,
                           .name = "digits",
@@ -61,7 +61,7 @@ struct job_row fixture_job(const char *id, const char *key)
     return job;
 }
 
-struct node_row fixture_node(const char *id)
+struct node_row store_test_node(const char *id)
 {
     static char labels[] = "{\"zone\":\"a\"}";
     struct node_row node = {.revision = 3,
@@ -81,7 +81,7 @@ struct node_row fixture_node(const char *id)
     return node;
 }
 
-struct slot_row fixture_slot(const char *node, const char *slot)
+struct slot_row store_test_slot(const char *node, const char *slot)
 {
     struct slot_row row = {.kind = DEVICE_CPU, .name = "core", .memory_bytes = 1, .present = true};
     (void)snprintf(row.node, sizeof row.node, "%s", node);
@@ -89,7 +89,7 @@ struct slot_row fixture_slot(const char *node, const char *slot)
     return row;
 }
 
-struct attempt_row fixture_attempt(const char *job, int64_t attempt)
+struct attempt_row store_test_attempt(const char *job, int64_t attempt)
 {
     struct attempt_row row = {.attempt = attempt,
                               .state = ATTEMPT_PLACED,
@@ -102,7 +102,7 @@ struct attempt_row fixture_attempt(const char *job, int64_t attempt)
     return row;
 }
 
-struct rank_row fixture_rank(const char *job, int64_t attempt, int64_t rank, const char *node)
+struct rank_row store_test_rank(const char *job, int64_t attempt, int64_t rank, const char *node)
 {
     struct rank_row row = {.attempt = attempt, .rank = rank, .slot = "cpu:0", .pid = 4711};
     (void)snprintf(row.job, sizeof row.job, "%s", job);
@@ -110,8 +110,8 @@ struct rank_row fixture_rank(const char *job, int64_t attempt, int64_t rank, con
     return row;
 }
 
-struct shard_row fixture_shard(const char *job, int64_t attempt, int64_t step, int64_t shard,
-                               int64_t of, const char *node)
+struct shard_row store_test_shard(const char *job, int64_t attempt, int64_t step, int64_t shard,
+                                  int64_t of, const char *node)
 {
     struct shard_row row = {
         .attempt = attempt, .step = step, .shard = shard, .of = of, .bytes = 10};
@@ -121,8 +121,8 @@ struct shard_row fixture_shard(const char *job, int64_t attempt, int64_t step, i
     return row;
 }
 
-struct checkpoint_row fixture_checkpoint(const char *job, int64_t attempt, int64_t step,
-                                         int64_t shards)
+struct checkpoint_row store_test_checkpoint(const char *job, int64_t attempt, int64_t step,
+                                            int64_t shards)
 {
     struct checkpoint_row row = {.attempt = attempt,
                                  .step = step,
@@ -134,7 +134,7 @@ struct checkpoint_row fixture_checkpoint(const char *job, int64_t attempt, int64
     return row;
 }
 
-enum status fixture_try(struct store *store, const struct effect *effect, struct error *err)
+enum status store_test_try(struct store *store, const struct effect *effect, struct error *err)
 {
     struct effect item = *effect;
     const struct effects effects = {.items = &item, .count = 1, .capacity = 1};
@@ -148,41 +148,41 @@ enum status fixture_try(struct store *store, const struct effect *effect, struct
     return status;
 }
 
-void fixture_apply(struct store *store, const struct effect *effect)
+void store_test_apply(struct store *store, const struct effect *effect)
 {
     struct error err = {0};
-    if (fixture_try(store, effect, &err) != STATUS_OK)
+    if (store_test_try(store, effect, &err) != STATUS_OK)
         fail_msg("effect %d: %s", (int)effect->kind, err.text);
 }
 
-void fixture_put_job(struct store *store, const struct job_row *job)
+void store_test_put_job(struct store *store, const struct job_row *job)
 {
-    fixture_apply(store, &(struct effect){.kind = EFFECT_JOB_INSERT,
-                                          .job = *job,
-                                          .spec = "{\"name\":\"digits\"}",
-                                          .labels = "{\"owner\":\"risk\"}"});
+    store_test_apply(store, &(struct effect){.kind = EFFECT_JOB_INSERT,
+                                             .job = *job,
+                                             .spec = "{\"name\":\"digits\"}",
+                                             .labels = "{\"owner\":\"risk\"}"});
 }
 
-void fixture_put_node(struct store *store, const char *id)
+void store_test_put_node(struct store *store, const char *id)
 {
-    fixture_apply(store, &(struct effect){.kind = EFFECT_NODE_PUT, .node = fixture_node(id)});
+    store_test_apply(store, &(struct effect){.kind = EFFECT_NODE_PUT, .node = store_test_node(id)});
 }
 
-void fixture_put_running(struct store *store, const char *job)
+void store_test_put_running(struct store *store, const char *job)
 {
-    fixture_put_node(store, "n1");
-    struct slot_row slot = fixture_slot("n1", "cpu:0");
-    fixture_apply(store, &(struct effect){.kind = EFFECT_SLOT_PUT, .slot = slot});
-    struct job_row row = fixture_job(job, "");
-    fixture_put_job(store, &row);
+    store_test_put_node(store, "n1");
+    struct slot_row slot = store_test_slot("n1", "cpu:0");
+    store_test_apply(store, &(struct effect){.kind = EFFECT_SLOT_PUT, .slot = slot});
+    struct job_row row = store_test_job(job, "");
+    store_test_put_job(store, &row);
     row.attempt = 1;
     row.state = JOB_RUNNING;
-    fixture_apply(store, &(struct effect){.kind = EFFECT_JOB_UPDATE, .job = row});
-    fixture_apply(
-        store, &(struct effect){.kind = EFFECT_ATTEMPT_INSERT, .attempt = fixture_attempt(job, 1)});
-    fixture_apply(store,
-                  &(struct effect){.kind = EFFECT_RANK_PUT, .rank = fixture_rank(job, 1, 0, "n1")});
+    store_test_apply(store, &(struct effect){.kind = EFFECT_JOB_UPDATE, .job = row});
+    store_test_apply(store, &(struct effect){.kind = EFFECT_ATTEMPT_INSERT,
+                                             .attempt = store_test_attempt(job, 1)});
+    store_test_apply(
+        store, &(struct effect){.kind = EFFECT_RANK_PUT, .rank = store_test_rank(job, 1, 0, "n1")});
     memcpy(slot.job, row.id, sizeof slot.job);
     slot.attempt = 1;
-    fixture_apply(store, &(struct effect){.kind = EFFECT_SLOT_PUT, .slot = slot});
+    store_test_apply(store, &(struct effect){.kind = EFFECT_SLOT_PUT, .slot = slot});
 }

@@ -270,7 +270,7 @@ static void *upload_and_remove(void *argument)
         if (status == STATUS_OK)
             status = blob_remove(room.blobs, key, &room.err);
         if (status != STATUS_OK)
-            return "failed";
+            return argument;
     }
     return NULL;
 }

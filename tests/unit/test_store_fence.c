@@ -8,7 +8,7 @@
 #include "tests/unit/store_fixture.h"
 
 struct fence {
-    char folder[FIXTURE_PATH_BYTES];
+    char folder[STORE_TEST_PATH_BYTES];
     struct store *store;
     sqlite3 *raw;
 };
@@ -18,17 +18,19 @@ static int set_up(void **state)
 {
     static struct fence fence;
     memset(&fence, 0, sizeof fence);
-    fixture_folder(fence.folder);
-    fence.store = fixture_open(fence.folder);
-    fixture_put_running(fence.store, "j1");
-    fixture_put_node(fence.store, "n2");
-    struct job_row waiting = fixture_job("j2", "key");
-    fixture_put_job(fence.store, &waiting);
-    fixture_apply(fence.store, &(struct effect){.kind = EFFECT_SHARD_INSERT,
-                                                .shard = fixture_shard("j1", 1, 10, 0, 1, "n1")});
-    fixture_apply(fence.store, &(struct effect){.kind = EFFECT_CHECKPOINT_INSERT,
-                                                .checkpoint = fixture_checkpoint("j1", 1, 10, 1)});
-    char path[FIXTURE_PATH_BYTES + 16];
+    store_test_folder(fence.folder);
+    fence.store = store_test_open(fence.folder);
+    store_test_put_running(fence.store, "j1");
+    store_test_put_node(fence.store, "n2");
+    struct job_row waiting = store_test_job("j2", "key");
+    store_test_put_job(fence.store, &waiting);
+    store_test_apply(fence.store,
+                     &(struct effect){.kind = EFFECT_SHARD_INSERT,
+                                      .shard = store_test_shard("j1", 1, 10, 0, 1, "n1")});
+    store_test_apply(fence.store,
+                     &(struct effect){.kind = EFFECT_CHECKPOINT_INSERT,
+                                      .checkpoint = store_test_checkpoint("j1", 1, 10, 1)});
+    char path[STORE_TEST_PATH_BYTES + 16];
     (void)snprintf(path, sizeof path, "%s/state.db", fence.folder);
     assert_int_equal(sqlite3_open(path, &fence.raw), SQLITE_OK);
     assert_int_equal(sqlite3_exec(fence.raw, "PRAGMA foreign_keys=ON", NULL, NULL, NULL),
@@ -42,7 +44,7 @@ static int tear_down(void **state)
     struct fence *fence = *state;
     (void)sqlite3_close(fence->raw);
     store_close(fence->store);
-    fixture_drop(fence->folder);
+    store_test_drop(fence->folder);
     return 0;
 }
 
@@ -290,8 +292,8 @@ static void the_store_calls_a_broken_rule_fatal(void **state)
     struct fence *fence = *state;
     struct error err = {0};
     const struct effect stale = {.kind = EFFECT_SHARD_INSERT,
-                                 .shard = fixture_shard("j1", 9, 50, 0, 1, "n1")};
-    assert_int_equal(fixture_try(fence->store, &stale, &err), STATUS_INTERNAL);
+                                 .shard = store_test_shard("j1", 9, 50, 0, 1, "n1")};
+    assert_int_equal(store_test_try(fence->store, &stale, &err), STATUS_INTERNAL);
     assert_non_null(strstr(err.text, "stale attempt"));
 }
 
