@@ -40,7 +40,7 @@ static void judge(struct job *job, enum reason reason, const char *cause, const 
 {
     const struct retry_policy *policy = retry_policy_of(reason);
     out->reason = reason;
-    text_copy(out->detail, sizeof(out->detail), cause);
+    copy_text(out->detail, sizeof(out->detail), cause);
     out->fails = !policy->retry;
     if (out->fails)
         return;
@@ -152,7 +152,7 @@ static void name_cause(struct brain *brain, struct job *job, struct attempt *att
         emit_attempt(brain, EFFECT_ATTEMPT_UPDATE, job->newest);
     } else {
         job->row.reason = attempt->row.reason;
-        text_copy(job->row.detail, sizeof(job->row.detail), attempt->row.detail);
+        copy_text(job->row.detail, sizeof(job->row.detail), attempt->row.detail);
     }
 }
 
@@ -164,9 +164,9 @@ void aftermath_amend(struct brain *brain, struct job *job, struct attempt *attem
         return;
     state_set_due(brain, job, DUE_AMEND, TIMER_NEVER);
     attempt->row.reason = reason;
-    text_copy(attempt->row.detail, sizeof(attempt->row.detail), detail);
+    copy_text(attempt->row.detail, sizeof(attempt->row.detail), detail);
     if (retry_policy_of(reason)->blames_node && rank != NULL) {
-        text_copy(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX, rank->row.node);
+        copy_text(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX, rank->row.node);
         job->avoid_count++;
     }
     name_cause(brain, job, attempt);

@@ -188,7 +188,7 @@ void checkpoint_record_shard(struct brain *brain, const struct brain_input *inpu
     if (attempt == NULL || !is_well_formed(brain, attempt, shard))
         return;
     struct job *job = attempt->job;
-    text_copy(brain->reply->id, sizeof(brain->reply->id), job->row.id);
+    copy_text(brain->reply->id, sizeof(brain->reply->id), job->row.id);
     if (answer_committed(brain, job, shard) || answer_pending(brain, job, shard))
         return;
     if (job->shard_count >= BRAIN_PENDING_MAX) {
@@ -204,7 +204,7 @@ void checkpoint_record_shard(struct brain *brain, const struct brain_input *inpu
                                  .step = shard->step,
                                  .committed_at_ms = brain->wall_ms,
                                  .lag_ms = -1};
-    text_copy(row.job, sizeof(row.job), job->row.id);
+    copy_text(row.job, sizeof(row.job), job->row.id);
     if (input->at_wall_ms > 0 && input->at_wall_ms <= brain->wall_ms)
         row.lag_ms = brain->wall_ms - input->at_wall_ms;
     if (is_complete(job, shard, &row))

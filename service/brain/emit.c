@@ -6,7 +6,7 @@
 
 #include "service/brain/memory.h"
 
-void text_copy(char *out, size_t size, const char *text)
+void copy_text(char *out, size_t size, const char *text)
 {
     assert(size > 0);
     const size_t length = text == NULL ? 0 : strnlen(text, size - 1);
@@ -64,23 +64,23 @@ void emit_port(struct brain *brain, enum effect_kind kind, const struct attempt 
 {
     assert(kind == EFFECT_PORT_INSERT || kind == EFFECT_PORT_DELETE);
     struct port_row *row = &emit_effect(brain, kind)->port;
-    text_copy(row->address, sizeof(row->address), attempt->row.master_address);
+    copy_text(row->address, sizeof(row->address), attempt->row.master_address);
     row->port = attempt->row.master_port;
-    text_copy(row->job, sizeof(row->job), attempt->row.job);
+    copy_text(row->job, sizeof(row->job), attempt->row.job);
     row->attempt = attempt->row.attempt;
 }
 
 void emit_event(struct brain *brain, const struct emit_event *event)
 {
     struct event_row *row = &emit_effect(brain, EFFECT_EVENT)->event;
-    text_copy(row->job, sizeof(row->job), event->job);
-    text_copy(row->node, sizeof(row->node), event->node);
+    copy_text(row->job, sizeof(row->job), event->job);
+    copy_text(row->node, sizeof(row->node), event->node);
     row->attempt = event->attempt;
     row->at_ms = brain->wall_ms;
-    text_copy(row->actor, sizeof(row->actor), brain->actor == NULL ? "controller" : brain->actor);
-    text_copy(row->kind, sizeof(row->kind), event->kind);
-    text_copy(row->from, sizeof(row->from), event->from);
-    text_copy(row->to, sizeof(row->to), event->to);
+    copy_text(row->actor, sizeof(row->actor), brain->actor == NULL ? "controller" : brain->actor);
+    copy_text(row->kind, sizeof(row->kind), event->kind);
+    copy_text(row->from, sizeof(row->from), event->from);
+    copy_text(row->to, sizeof(row->to), event->to);
     row->reason = event->reason;
-    text_copy(row->detail, sizeof(row->detail), event->detail);
+    copy_text(row->detail, sizeof(row->detail), event->detail);
 }

@@ -52,7 +52,7 @@ static void tell_nodes(struct attempt *attempt)
 
 static void blame(struct job *job, const struct node *node)
 {
-    text_copy(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX, node->row.id);
+    copy_text(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX, node->row.id);
     job->avoid_count++;
 }
 
@@ -64,7 +64,7 @@ static void drop_shards(struct brain *brain, struct attempt *attempt)
         return;
     attempt->shards_recorded = false;
     struct effect *effect = emit_effect(brain, EFFECT_SHARDS_DROP);
-    text_copy(effect->drop_job, sizeof(effect->drop_job), attempt->row.job);
+    copy_text(effect->drop_job, sizeof(effect->drop_job), attempt->row.job);
     effect->drop_attempt = attempt->row.attempt;
 }
 

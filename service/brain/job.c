@@ -19,7 +19,7 @@ static struct job *find_job(struct brain *brain, const char *id)
         reply_refuse(brain, STATUS_NOT_FOUND, "not_live", "job %s is not live", id);
         return NULL;
     }
-    text_copy(brain->reply->id, sizeof(brain->reply->id), job->row.id);
+    copy_text(brain->reply->id, sizeof(brain->reply->id), job->row.id);
     brain->reply->revision = job->row.revision;
     return job;
 }
@@ -31,7 +31,7 @@ static bool answer_known_key(struct brain *brain, const struct input_submit *sub
     struct brain_reply *reply = brain->reply;
     if (submit->existing_job[0] == '\0')
         return false;
-    text_copy(reply->id, sizeof(reply->id), submit->existing_job);
+    copy_text(reply->id, sizeof(reply->id), submit->existing_job);
     if (strcmp(submit->existing_body_sha256, submit->job.body_sha256) == 0)
         reply->replayed = true;
     else
@@ -81,7 +81,7 @@ void job_submit(struct brain *brain, const struct brain_input *input)
                           .kind = "state", .job = row->id, .to = job_state_names[JOB_QUEUED]});
     waiting_add(brain, job);
     placement_offer(brain, job);
-    text_copy(brain->reply->id, sizeof(brain->reply->id), row->id);
+    copy_text(brain->reply->id, sizeof(brain->reply->id), row->id);
     brain->reply->revision = row->revision;
 }
 
@@ -151,8 +151,8 @@ void job_take_result(struct brain *brain, const struct brain_input *input)
         struct job_row *row = &job->row;
         row->result_attempt = result->attempt;
         row->model_bytes = result->model_bytes;
-        text_copy(row->model_sha256, sizeof(row->model_sha256), result->model_sha256);
-        text_copy(row->model_file_sha256, sizeof(row->model_file_sha256),
+        copy_text(row->model_sha256, sizeof(row->model_sha256), result->model_sha256);
+        copy_text(row->model_file_sha256, sizeof(row->model_file_sha256),
                   result->model_file_sha256);
         row->revision = ++brain->revision;
         struct effect *effect = emit_effect(brain, EFFECT_JOB_RESULT);
@@ -164,7 +164,7 @@ void job_take_result(struct brain *brain, const struct brain_input *input)
                                                .detail = row->model_sha256});
         ending_check_done(brain, attempt);
     }
-    text_copy(brain->reply->id, sizeof(brain->reply->id), job->row.id);
+    copy_text(brain->reply->id, sizeof(brain->reply->id), job->row.id);
     brain->reply->revision = job->row.revision;
 }
 

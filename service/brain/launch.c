@@ -27,7 +27,7 @@ static void fix_arithmetic(struct brain *brain, struct job *job, const struct pl
     const bool differs =
         job->row.numerics[0] != '\0' && strcmp(job->row.numerics, placement->numerics) != 0;
     job->row.device = placement->kind;
-    text_copy(job->row.numerics, sizeof(job->row.numerics), placement->numerics);
+    copy_text(job->row.numerics, sizeof(job->row.numerics), placement->numerics);
     job->numerics_free = false;
     state_set_due(brain, job, DUE_NUMERICS, TIMER_NEVER);
     if (!differs)
@@ -52,8 +52,8 @@ static struct attempt_row attempt_row_of(struct brain *brain, const struct job *
                               .world_size = job->row.request.ranks,
                               .master_port = port,
                               .placed_at_ms = brain->wall_ms};
-    text_copy(row.job, sizeof(row.job), job->row.id);
-    text_copy(row.master_address, sizeof(row.master_address), first->row.address);
+    copy_text(row.job, sizeof(row.job), job->row.id);
+    copy_text(row.master_address, sizeof(row.master_address), first->row.address);
     make_secret(brain, row.secret);
     const struct attempt *former = job->newest;
     if (former != NULL) {
@@ -82,13 +82,13 @@ static void take_slot(struct brain *brain, struct rank *rank, struct node *node,
     struct attempt *attempt = rank->attempt;
     rank->row = (struct rank_row){
         .attempt = attempt->row.attempt, .rank = number, .exit_reason = REASON_NONE};
-    text_copy(rank->row.job, sizeof(rank->row.job), attempt->row.job);
-    text_copy(rank->row.node, sizeof(rank->row.node), node->row.id);
-    text_copy(rank->row.slot, sizeof(rank->row.slot), slot->row.slot);
+    copy_text(rank->row.job, sizeof(rank->row.job), attempt->row.job);
+    copy_text(rank->row.node, sizeof(rank->row.node), node->row.id);
+    copy_text(rank->row.slot, sizeof(rank->row.slot), slot->row.slot);
     rank->slot = slot;
     state_link_rank(rank, node);
     emit_rank(brain, rank);
-    text_copy(slot->row.job, sizeof(slot->row.job), attempt->row.job);
+    copy_text(slot->row.job, sizeof(slot->row.job), attempt->row.job);
     slot->row.attempt = attempt->row.attempt;
     slot->row.rank = number;
     emit_slot(brain, slot);

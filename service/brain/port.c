@@ -24,7 +24,7 @@ static struct address *address_of(struct brain *brain, const char *text)
     brain->addresses = memory_grow(brain->addresses, brain->address_count, &brain->address_capacity,
                                    sizeof(*brain->addresses));
     struct address *address = &brain->addresses[brain->address_count++];
-    text_copy(address->address, sizeof(address->address), text);
+    copy_text(address->address, sizeof(address->address), text);
     return address;
 }
 
@@ -57,8 +57,8 @@ void port_take(struct brain *brain, struct attempt *attempt, const struct node *
 {
     assert(!attempt->holds_port && !is_held(brain, node->row.address, port));
     struct port_row row = {.port = port, .attempt = attempt->row.attempt};
-    text_copy(row.address, sizeof(row.address), node->row.address);
-    text_copy(row.job, sizeof(row.job), attempt->row.job);
+    copy_text(row.address, sizeof(row.address), node->row.address);
+    copy_text(row.job, sizeof(row.job), attempt->row.job);
     port_load(brain, &row);
     address_of(brain, row.address)->next_port = port + 1;
     attempt->holds_port = true;

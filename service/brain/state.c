@@ -241,7 +241,7 @@ void reply_refuse(struct brain *brain, enum status status, const char *code, con
     assert(status != STATUS_OK);
     struct brain_reply *reply = brain->reply;
     reply->status = status;
-    text_copy(reply->code, sizeof(reply->code), code);
+    copy_text(reply->code, sizeof(reply->code), code);
     va_list arguments;
     va_start(arguments, fmt);
     (void)vsnprintf(reply->text, sizeof(reply->text), fmt, arguments);

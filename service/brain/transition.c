@@ -15,7 +15,7 @@ void transition_job(struct brain *brain, struct job *job, enum job_event event, 
         return;
     job->row.state = to;
     job->row.reason = reason;
-    text_copy(job->row.detail, sizeof(job->row.detail), detail);
+    copy_text(job->row.detail, sizeof(job->row.detail), detail);
     if (job->waiting && to != JOB_QUEUED && to != JOB_RECOVERING)
         waiting_remove(brain, job);
     if (to == JOB_RUNNING && job->row.started_at_ms == 0)
@@ -49,7 +49,7 @@ void transition_attempt(struct brain *brain, struct attempt *attempt, enum attem
         return;
     attempt->row.state = to;
     attempt->row.reason = reason;
-    text_copy(attempt->row.detail, sizeof(attempt->row.detail), detail);
+    copy_text(attempt->row.detail, sizeof(attempt->row.detail), detail);
     if (to == ATTEMPT_ENDED) {
         attempt->row.ended_at_ms = brain->wall_ms;
         attempt->ended_ms = brain->now_ms;
