@@ -39,6 +39,9 @@ static enum status cpu_open(int index, int threads, struct compute **out, struct
 
 static void cpu_close(struct compute *compute)
 {
+    if (compute == NULL)
+        return;
+    free(compute->scratch);
     free(compute);
 }
 

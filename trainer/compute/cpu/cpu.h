@@ -23,6 +23,8 @@
 
 struct compute {
     int threads;
+    void *scratch; /* of one operation at a time */
+    size_t scratch_bytes;
     char text[CPU_TEXT_BYTES];
 };
 
@@ -35,6 +37,14 @@ enum status cpu_dense_forward(struct compute *compute, float *out, const float *
 enum status cpu_dense_backward(struct compute *compute, float *d_a, float *d_w, float *d_bias,
                                float *d_out, const float *out, const float *a, const float *w,
                                int m, int n, int k, enum compute_activation act, struct error *err);
+
+/* cpu_sparse.c */
+bool cpu_sparse_is_worth(const float *a, int m, int n, int k);
+/* out = a w + bias, without activation. */
+enum status cpu_sparse_forward(struct compute *compute, float *out, const float *a, const float *w,
+                               const float *bias, int m, int n, int k, struct error *err);
+/* d_w += a^T d_out */
+void cpu_sparse_backward(float *d_w, const float *d_out, const float *a, int m, int n, int k);
 
 /* cpu_gather.c */
 enum status cpu_gather_rows_u8(struct compute *compute, float *out, const uint8_t *table,

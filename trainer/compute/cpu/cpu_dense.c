@@ -39,6 +39,13 @@ static void bias_linear(float *restrict out, const float *restrict bias, int m, 
 }
 
 CPU_CLONES
+static void relu(float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = values[i] < 0.0F ? 0.0F : values[i];
+}
+
+CPU_CLONES
 static void relu_backward(float *restrict d_out, const float *restrict out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -59,8 +66,12 @@ enum status cpu_dense_forward(struct compute *compute, float *out, const float *
                               const float *bias, int m, int n, int k, enum compute_activation act,
                               struct error *err)
 {
-    (void)compute;
-    (void)err;
+    if (cpu_sparse_is_worth(a, m, n, k)) {
+        TRY(cpu_sparse_forward(compute, out, a, w, bias, m, n, k, err));
+        if (act == COMPUTE_RELU)
+            relu(out, (size_t)m * (size_t)n);
+        return STATUS_OK;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1.0F, a, k, w, n, 0.0F, out, n);
     if (act == COMPUTE_RELU)
         bias_relu(out, bias, m, n);
@@ -77,8 +88,11 @@ enum status cpu_dense_backward(struct compute *compute, float *d_a, float *d_w, 
     (void)err;
     if (act == COMPUTE_RELU)
         relu_backward(d_out, out, (size_t)m * (size_t)n);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, k, n, m, 1.0F, a, k, d_out, n, 1.0F, d_w,
-                n);
+    if (cpu_sparse_is_worth(a, m, n, k))
+        cpu_sparse_backward(d_w, d_out, a, m, n, k);
+    else
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, k, n, m, 1.0F, a, k, d_out, n, 1.0F,
+                    d_w, n);
     add_column_sums(d_bias, d_out, m, n);
     if (d_a != NULL)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, k, n, 1.0F, d_out, n, w, n, 0.0F,
