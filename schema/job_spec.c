@@ -127,11 +127,13 @@ static void decode_trainer(const struct json_at *at)
     static const char *const later_kinds[] = {"command", NULL};
     static const char *const known[] = {"kind", NULL};
     static const char *const of_command[] = {"argv", "env", "launcher", "effects", NULL};
-    if (!json_present(at) || !spec_get_object(at, known, of_command))
+    if (!json_present(at) || !json_get_open_object(at))
         return;
     int kind = 0;
     const struct json_at kind_at = json_at_key(at, "kind");
-    (void)spec_opt_enum(&kind_at, kinds, later_kinds, &kind);
+    /* Of another kind nobody can say which other fields are right. */
+    if (spec_opt_enum(&kind_at, kinds, later_kinds, &kind))
+        (void)spec_get_object(at, known, of_command);
 }
 
 static int compare_labels(const void *a, const void *b)

@@ -1,0 +1,289 @@
+#include "tests/unit/unit.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fs.h"
+#include "schema/job_spec.h"
+
+/* The examples are read from the repository: tests run in its root. */
+#define VALID   "schema/examples/valid"
+#define INVALID "schema/examples/invalid"
+
+static struct json_problems problems;
+
+static json_t *parse(const char *text)
+{
+    struct error err = {.status = STATUS_OK};
+    json_t *document = NULL;
+    assert_ok(json_parse(text, strlen(text), &document, &err), &err);
+    return document;
+}
+
+static void decode(const json_t *document, struct job_spec *out)
+{
+    problems.count = 0;
+    problems.dropped = 0;
+    const struct json_at root = json_at_root(document, &problems);
+    job_spec_decode(&root, out);
+}
+
+static void read_file(const char *folder, const char *name, struct buf *out)
+{
+    struct error err = {.status = STATUS_OK};
+    char path[PATH_MAX];
+    assert_ok(fs_path(path, sizeof(path), &err, "%s/%s", folder, name), &err);
+    buf_init(out, JOB_SPEC_BYTES_MAX);
+    assert_ok(fs_read_file(path, out, &err), &err);
+}
+
+/* Calls `check` with each *.json of a folder; returns their number. */
+static size_t for_each_example(const char *folder, void (*check)(const char *name))
+{
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    size_t count = 0;
+    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot == NULL || strcmp(dot, ".json") != 0)
+            continue;
+        check(entry->d_name);
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+/* ------------------------------------------------------------------ valid */
+
+static void check_valid(const char *name)
+{
+    static struct job_spec first;
+    static struct job_spec second;
+    struct error err = {.status = STATUS_OK};
+    CLEANUP(buf_clear) struct buf text;
+    read_file(VALID, name, &text);
+    CLEANUP(json_cleanup) json_t *document = parse(text.data);
+    decode(document, &first);
+    if (json_problems_status(&problems, &err) != STATUS_OK)
+        fail_msg("%s: %s", name, err.text);
+
+    CLEANUP(json_cleanup) json_t *encoded = job_spec_encode(&first);
+    char *canonical = json_canonical(encoded);
+    assert_non_null(canonical);
+    CLEANUP(json_cleanup) json_t *again = parse(canonical);
+    decode(again, &second);
+    if (json_problems_status(&problems, &err) != STATUS_OK)
+        fail_msg("%s: encoded: %s", name, err.text);
+    assert_memory_equal(&first, &second, sizeof(first));
+
+    CLEANUP(json_cleanup) json_t *encoded_again = job_spec_encode(&second);
+    char *canonical_again = json_canonical(encoded_again);
+    assert_string_equal(canonical, canonical_again);
+    free(canonical);
+    free(canonical_again);
+}
+
+static void every_valid_example_survives_the_round_trip(void **state)
+{
+    (void)state;
+    assert_true(for_each_example(VALID, check_valid) >= 6);
+}
+
+static void the_smallest_spec_is_completed_with_defaults(void **state)
+{
+    (void)state;
+    CLEANUP(buf_clear) struct buf text;
+    read_file(VALID, "minimal.json", &text);
+    CLEANUP(json_cleanup) json_t *document = parse(text.data);
+    static struct job_spec spec;
+    decode(document, &spec);
+    CLEANUP(json_cleanup) json_t *encoded = job_spec_encode(&spec);
+    char *canonical = json_canonical(encoded);
+    assert_string_equal(
+        canonical,
+        "{\"checkpoint\":{\"every\":\"1m\",\"every_steps\":null,\"keep_last\":3},"
+        "\"data\":{\"eval\":null,\"root\":\"mnist\","
+        "\"train\":{\"features\":\"x\",\"format\":\"idx\",\"labels\":\"y\"}},"
+        "\"labels\":{},"
+        "\"model\":{\"activation\":\"relu\",\"classes\":2,\"hidden\":[16],\"type\":\"mlp\"},"
+        "\"name\":\"a\","
+        "\"optimizer\":{\"lr\":0.1,\"momentum\":0.0,\"type\":\"sgd\",\"weight_decay\":0.0},"
+        "\"priority\":50,\"project\":\"default\","
+        "\"resources\":{\"device\":\"auto\",\"memory_bytes\":null,\"ranks\":1,\"time_limit\":null},"
+        "\"retry\":{\"hang_timeout\":\"auto\",\"max_infra_restarts\":50,\"max_restarts\":5,"
+        "\"on_controller_loss\":\"continue\",\"orphan_timeout\":\"12h\"},"
+        "\"trainer\":{\"kind\":\"builtin\"},"
+        "\"training\":{\"batch_size\":1,\"eval_every_epochs\":1,\"metrics_every_steps\":20,"
+        "\"precision\":\"fp32\",\"seed\":1,\"steps\":10,\"sync\":\"allreduce\","
+        "\"threads_per_rank\":1}}");
+    free(canonical);
+}
+
+static void the_contract_example_is_decoded_into_its_values(void **state)
+{
+    (void)state;
+    CLEANUP(buf_clear) struct buf text;
+    read_file(VALID, "digits.json", &text);
+    CLEANUP(json_cleanup) json_t *document = parse(text.data);
+    static struct job_spec spec;
+    decode(document, &spec);
+    assert_string_equal(spec.name, "digits-nightly");
+    assert_string_equal(spec.project, "risk");
+    assert_int_equal(spec.model.mlp.hidden_count, 1);
+    assert_int_equal(spec.model.mlp.hidden[0], 128);
+    assert_int_equal(spec.model.mlp.classes, 10);
+    assert_string_equal(spec.data.eval.labels, "t10k-labels-idx1-ubyte.gz");
+    assert_string_equal(spec.data.root, "mnist");
+    assert_int_equal(spec.optimizer.type, OPTIMIZER_ADAM);
+    assert_true(spec.optimizer.lr == 0.001 && spec.optimizer.beta2 == 0.999);
+    assert_int_equal(spec.training.epochs, 5);
+    assert_int_equal(spec.training.steps, 0);
+    assert_int_equal(spec.training.seed, 1);
+    assert_int_equal(spec.resources.ranks, 2);
+    assert_int_equal(spec.resources.memory_bytes, 512 * MIB);
+    assert_int_equal(spec.resources.time_limit_ms, 7200000);
+    assert_int_equal(spec.checkpoint.every_steps, 200);
+    assert_int_equal(spec.checkpoint.every_ms, 60000);
+    assert_int_equal(spec.retry.hang_timeout_ms, 0);
+    assert_int_equal(spec.retry.orphan_timeout_ms, 43200000);
+    assert_int_equal(spec.label_count, 1);
+    assert_string_equal(spec.labels[0].key, "owner");
+    assert_string_equal(spec.labels[0].value, "risk-models");
+}
+
+static void the_order_of_members_changes_nothing(void **state)
+{
+    (void)state;
+    static struct job_spec first;
+    static struct job_spec second;
+    CLEANUP(json_cleanup)
+    json_t *a = parse("{\"labels\":{\"a\":\"1\",\"b\":\"2\"},\"name\":\"x\"}");
+    CLEANUP(json_cleanup)
+    json_t *b = parse("{\"name\":\"x\",\"labels\":{\"b\":\"2\",\"a\":\"1\"}}");
+    decode(a, &first);
+    decode(b, &second);
+    assert_memory_equal(&first, &second, sizeof(first));
+}
+
+/* ------------------------------------------------------------------ invalid */
+
+static void describe_problems(struct buf *out)
+{
+    for (size_t i = 0; i < problems.count; i++) {
+        const struct json_problem *problem = &problems.items[i];
+        if (problem->got[0] == '\0')
+            buf_printf(out, "%s: %s\n", problem->pointer, problem->expected);
+        else
+            buf_printf(out, "%s: expected %s, got %s\n", problem->pointer, problem->expected,
+                       problem->got);
+    }
+}
+
+/* A line that the parser refused: only the place is ours, the words may be Jansson's. */
+static void cut_to_place(char *text)
+{
+    char *words = strncmp(text, "line ", 5) == 0 ? strchr(text, ':') : NULL;
+    if (words != NULL)
+        *words = '\0';
+}
+
+static void check_invalid(const char *name)
+{
+    static struct job_spec spec;
+    char expect_name[NAME_MAX];
+    (void)snprintf(expect_name, sizeof(expect_name), "%.*s.expect", (int)(strlen(name) - 5), name);
+    CLEANUP(buf_clear) struct buf text;
+    CLEANUP(buf_clear) struct buf expected;
+    CLEANUP(buf_clear) struct buf found;
+    read_file(INVALID, name, &text);
+    read_file(INVALID, expect_name, &expected);
+    buf_init(&found, 64 * KIB);
+    struct error err = {.status = STATUS_OK};
+    CLEANUP(json_cleanup) json_t *document = NULL;
+    if (json_parse(text.data, text.size, &document, &err) != STATUS_OK) {
+        buf_printf(&found, "%s\n", err.text);
+        cut_to_place(found.data);
+        cut_to_place(expected.data);
+    } else {
+        decode(document, &spec);
+        describe_problems(&found);
+    }
+    if (strcmp(found.data, expected.data) != 0)
+        fail_msg("%s: expected\n%s\ngot\n%s", name, expected.data, found.data);
+    assert_true(found.size > 0);
+}
+
+static void every_invalid_example_is_refused_with_its_exact_problems(void **state)
+{
+    (void)state;
+    assert_true(for_each_example(INVALID, check_invalid) >= 50);
+}
+
+static void problems_beyond_the_limit_are_counted(void **state)
+{
+    (void)state;
+    static struct job_spec spec;
+    struct error err = {.status = STATUS_OK};
+    CLEANUP(buf_clear) struct buf text;
+    read_file(INVALID, "many-problems.json", &text);
+    CLEANUP(json_cleanup) json_t *document = parse(text.data);
+    decode(document, &spec);
+    assert_int_equal(problems.count, JSON_PROBLEMS_MAX);
+    assert_fails(json_problems_status(&problems, &err), &err, STATUS_INVALID,
+                 "/p0: unknown field (and 54 more problems)");
+}
+
+/* ------------------------------------------------------------------ helpers */
+
+static void names_are_lower_case_words(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a", "0", "ml-1m", "a.b_c-d", "risk"};
+    static const char *const bad[] = {"",    "A",   "-a",  ".a",       "_a",
+                                      "a b", "a/b", "a\n", "\xc3\xa9", ".."};
+    for (size_t i = 0; i < COUNT_OF(good); i++)
+        assert_true(job_name_is_valid(good[i]));
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        assert_false(job_name_is_valid(bad[i]));
+    char name[JOB_NAME_BYTES + 1];
+    memset(name, 'a', sizeof(name));
+    name[JOB_NAME_BYTES - 1] = '\0';
+    assert_true(job_name_is_valid(name));
+    name[JOB_NAME_BYTES - 1] = 'a';
+    name[JOB_NAME_BYTES] = '\0';
+    assert_false(job_name_is_valid(name));
+}
+
+static void the_bound_of_a_checkpoint_covers_parameters_and_moments(void **state)
+{
+    (void)state;
+    static struct job_spec spec;
+    CLEANUP(buf_clear) struct buf text;
+    read_file(VALID, "digits.json", &text);
+    CLEANUP(json_cleanup) json_t *document = parse(text.data);
+    decode(document, &spec);
+    const uint64_t parameters = 785 * 128 + 129 * 10; /* 101,770 */
+    assert_int_equal(job_spec_state_bytes(&spec, 784), parameters * 12 + 64 * KIB);
+    assert_int_equal(job_spec_state_bytes(&spec, 0), job_spec_state_bytes(&spec, 784));
+    assert_true(job_spec_state_bytes(&spec, 10) < job_spec_state_bytes(&spec, 784));
+    spec.optimizer.type = OPTIMIZER_SGD;
+    assert_int_equal(job_spec_state_bytes(&spec, 784), parameters * 8 + 64 * KIB);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_valid_example_survives_the_round_trip),
+        cmocka_unit_test(the_smallest_spec_is_completed_with_defaults),
+        cmocka_unit_test(the_contract_example_is_decoded_into_its_values),
+        cmocka_unit_test(the_order_of_members_changes_nothing),
+        cmocka_unit_test(every_invalid_example_is_refused_with_its_exact_problems),
+        cmocka_unit_test(problems_beyond_the_limit_are_counted),
+        cmocka_unit_test(names_are_lower_case_words),
+        cmocka_unit_test(the_bound_of_a_checkpoint_covers_parameters_and_moments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
