@@ -44,6 +44,8 @@ CLI_SRC     := $(call sources,cli,cli/main.c)
 # Files that travel inside a binary: $(BUILD)/embed/<path>.o, symbols _binary_<path>_start and _end.
 EMBED_SERVICE := $(sort $(wildcard schema/migrations/*.sql) $(wildcard schema/openapi.yaml) $(wildcard web/*.html web/*.css web/*.js))
 embed = $(patsubst %,$(BUILD)/embed/%.o,$(1))
+# The table of them that the service searches: name, start, end.
+EMBED_TABLE := $(BUILD)/embed/table
 
 LIB = $(BUILD)/lib
 BIN = $(BUILD)/bin
@@ -85,9 +87,19 @@ $(BUILD)/embed/%.o: %
 	@mkdir -p $(@D)
 	$(LD) -r -z noexecstack -b binary $< -o $@
 
+$(EMBED_TABLE).c: $(EMBED_SERVICE) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "service/http/embedded.h"'; \
+	   for f in $(EMBED_SERVICE); do s=_binary_$$(echo $$f | tr -c 'a-zA-Z0-9\n' _); echo "extern const char $${s}_start[], $${s}_end[];"; done; \
+	   echo 'const struct embedded_file embedded_files[] = {'; \
+	   for f in $(EMBED_SERVICE); do s=_binary_$$(echo $$f | tr -c 'a-zA-Z0-9\n' _); echo "{\"$$f\", $${s}_start, $${s}_end},"; done; \
+	   echo '{0}};'; } > $@
+$(EMBED_TABLE).o: $(EMBED_TABLE).c service/http/embedded.h
+	$(CC) $(CFLAGS_ALL) -c $< -o $@
+
 $(LIB)/base.a: $(call objects,$(BASE_SRC))
 $(LIB)/schema.a: $(call objects,$(SCHEMA_SRC))
-$(LIB)/service.a: $(call objects,$(SERVICE_SRC)) $(call embed,$(EMBED_SERVICE))
+$(LIB)/service.a: $(call objects,$(SERVICE_SRC)) $(call embed,$(EMBED_SERVICE)) $(EMBED_TABLE).o
 $(LIB)/agent.a: $(call objects,$(AGENT_SRC))
 $(LIB)/trainer.a: $(call objects,$(TRAINER_SRC))
 $(LIB)/cli.a: $(call objects,$(CLI_SRC))

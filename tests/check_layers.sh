@@ -32,7 +32,7 @@ allow service/store service/store/ service/brain/ schema/names.h base/
 allow service/http service/http/ schema/names.h base/
 allow service/blobs service/blobs/ base/
 allow service/notify service/notify/ service/store/ base/
-allow service/api service/api/ service/http/ service/loop service/live service/store/ service/blobs/ service/brain/ schema/ base/
+allow service/api service/api/ service/http/ service/loop service/live service/worker service/store/ service/blobs/ service/brain/ schema/ base/
 allow agent agent/ schema/ base/
 allow agent/runner agent/runner/ schema/progress_page.h schema/exit_code.h
 allow trainer trainer/ schema/ base/
