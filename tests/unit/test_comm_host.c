@@ -1,11 +1,13 @@
 /* Every operation of the host communicator, in every shape of gang, against what it must give. */
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -314,6 +316,42 @@ static void a_call_that_makes_no_sense_is_refused_and_harmless(void **state)
     gang_run(&gang, calls_that_make_no_sense, NULL);
 }
 
+/* ---- ranks that are threads, so that what they leave behind is this process's to find */
+
+struct thread_rank {
+    struct comm_place place;
+    int code;
+    pthread_t thread;
+};
+
+static void *thread_main(void *argument)
+{
+    struct thread_rank *rank = argument;
+    CLEANUP(comm_cleanup) struct comm *comm = NULL;
+    rank->code = 2;
+    if (comm_host_open(&rank->place, &comm, NULL) == STATUS_OK)
+        rank->code = every_operation(comm, NULL);
+    return NULL;
+}
+
+static void ranks_may_be_threads_of_one_process(void **state)
+{
+    (void)state;
+    struct gang gang = {.world_size = 3, .ranks_per_node = 2, .memory_fds = {-1, -1}};
+    CLEANUP(fd_cleanup) int fd = memfd_create("threads", MFD_CLOEXEC);
+    struct thread_rank ranks[3];
+    gang.port = gang_free_port();
+    gang.memory_fds[0] = fd;
+    for (int i = 0; i < gang.world_size; i++) {
+        ranks[i].place = gang_place(&gang, i);
+        assert_int_equal(pthread_create(&ranks[i].thread, NULL, thread_main, &ranks[i]), 0);
+    }
+    for (int i = 0; i < gang.world_size; i++) {
+        assert_int_equal(pthread_join(ranks[i].thread, NULL), 0);
+        assert_int_equal(ranks[i].code, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +360,7 @@ int main(void)
         cmocka_unit_test(every_operation_is_right_on_nodes_of_several_ranks),
         cmocka_unit_test(a_node_without_shared_memory_uses_connections),
         cmocka_unit_test(vectors_larger_than_any_ring_are_summed_right),
+        cmocka_unit_test(ranks_may_be_threads_of_one_process),
         cmocka_unit_test(ranks_that_disagree_are_told_so),
         cmocka_unit_test(a_call_that_makes_no_sense_is_refused_and_harmless),
     };

@@ -70,19 +70,23 @@ static void *visit_main(void *argument)
     return NULL;
 }
 
-static void visits_start(struct visit visits[], int count)
+static void visit_start(struct visit *visit, int port, int rank)
 {
-    const int port = gang_free_port();
-    for (int i = 0; i < count; i++) {
-        visits[i].place = place_at(port, i);
-        assert_int_equal(pthread_create(&visits[i].thread, NULL, visit_main, &visits[i]), 0);
-    }
+    visit->place = place_at(port, rank);
+    assert_int_equal(pthread_create(&visit->thread, NULL, visit_main, visit), 0);
 }
 
-static void visits_join(struct visit visits[], int count)
+static void visits_start(struct visit visits[WORLD])
 {
-    for (int i = 0; i < count; i++)
-        assert_int_equal(pthread_join(visits[i].thread, NULL), 0);
+    const int port = gang_free_port();
+    for (int rank = 0; rank < WORLD; rank++)
+        visit_start(&visits[rank], port, rank);
+}
+
+static void visits_join(struct visit visits[WORLD])
+{
+    for (int rank = 0; rank < WORLD; rank++)
+        assert_int_equal(pthread_join(visits[rank].thread, NULL), 0);
 }
 
 static void assert_all_met(const struct visit visits[])
@@ -100,8 +104,8 @@ static void every_rank_learns_every_value_in_whatever_order_they_come(void **sta
     for (int late = 0; late < WORLD; late++) {
         struct visit visits[WORLD] = {0};
         visits[late].delay_ms = 50; /* 0: the others knock before anybody listens */
-        visits_start(visits, WORLD);
-        visits_join(visits, WORLD);
+        visits_start(visits);
+        visits_join(visits);
         assert_all_met(visits);
     }
 }
@@ -114,8 +118,8 @@ static void a_rank_that_leaves_ends_the_wait_of_the_others_at_once(void **state)
     visits[2].delay_ms = 60; /* the others wait by then */
     const int64_t begin_ms = clock_mono_ms();
 
-    visits_start(visits, WORLD);
-    visits_join(visits, WORLD);
+    visits_start(visits);
+    visits_join(visits);
 
     for (int rank = 0; rank < 2; rank++) {
         assert_int_equal(visits[rank].status, STATUS_UNAVAILABLE);
@@ -223,15 +227,17 @@ static void a_rank_with_another_secret_is_shut_out_and_the_gang_still_meets(void
 {
     (void)state;
     struct visit visits[WORLD] = {0};
-    visits[2].delay_ms = 150;
-    visits_start(visits, WORLD);
-    struct visit stranger = {.place = visits[2].place};
+    const int port = gang_free_port();
+    visit_start(&visits[0], port, 0);
+    visit_start(&visits[1], port, 1);
+    struct visit stranger = {.place = place_at(port, 2)};
     stranger.place.secret = other_secret;
 
     assert_int_equal(meet(&stranger), STATUS_UNAVAILABLE);
+    visit_start(&visits[2], port, 2);
 
     assert_non_null(strstr(stranger.err.text, "closed the connection, after it was shown a proof"));
-    visits_join(visits, WORLD);
+    visits_join(visits);
     assert_all_met(visits);
 }
 
@@ -304,14 +310,15 @@ static void garbage_and_silence_at_the_port_do_not_disturb_the_gang(void **state
 {
     (void)state;
     struct visit visits[WORLD] = {0};
-    visits[2].delay_ms = 200;
-    visits_start(visits, WORLD);
+    const int port = gang_free_port();
+    visit_start(&visits[0], port, 0);
+    visit_start(&visits[1], port, 1);
     int callers[60];
     uint8_t garbage[500];
     random_bytes(garbage, sizeof(garbage));
 
     for (size_t i = 0; i < COUNT_OF(callers); i++) {
-        callers[i] = knock(visits[0].place.port);
+        callers[i] = knock(port);
         assert_true(callers[i] >= 0);
         if (i % 2 == 0) /* the others say nothing */
             (void)send(callers[i], garbage, sizeof(garbage), MSG_NOSIGNAL);
@@ -319,7 +326,8 @@ static void garbage_and_silence_at_the_port_do_not_disturb_the_gang(void **state
 
     for (size_t i = 0; i < COUNT_OF(callers); i += 2)
         assert_in_range((uint64_t)read_until_closed(callers[i]), 0, sizeof(struct handshake_hello));
-    visits_join(visits, WORLD);
+    visit_start(&visits[2], port, 2);
+    visits_join(visits);
     assert_all_met(visits);
     for (size_t i = 0; i < COUNT_OF(callers); i++)
         (void)close(callers[i]);
@@ -329,14 +337,15 @@ static void strangers_do_not_keep_the_gang_out_for_long(void **state)
 {
     (void)state;
     struct visit visits[WORLD] = {0};
-    visits[1].delay_ms = 100;
-    visits[2].delay_ms = 100;
-    visits_start(visits, WORLD);
+    const int port = gang_free_port();
     int callers[100];
 
+    visit_start(&visits[0], port, 0);
     for (size_t i = 0; i < COUNT_OF(callers); i++)
-        callers[i] = knock(visits[0].place.port);
-    visits_join(visits, WORLD);
+        callers[i] = knock(port);
+    visit_start(&visits[1], port, 1);
+    visit_start(&visits[2], port, 2);
+    visits_join(visits);
 
     assert_all_met(visits);
     for (size_t i = 0; i < COUNT_OF(callers); i++)

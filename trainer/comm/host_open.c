@@ -196,7 +196,7 @@ static enum status join_node(struct opening *opening, struct error *err)
         peer->local_rank = card->local_rank;
         shared_link_peer(host, peer);
     }
-    return host_start_watcher(host, err);
+    return STATUS_OK;
 }
 
 /* ---- links to peers elsewhere */
@@ -325,6 +325,8 @@ enum status comm_host_open(const struct comm_place *place, struct comm **out, st
     if (node_shares_memory(&opening))
         TRY(join_node(&opening, err));
     TRY(make_links(&opening, err));
+    if (opening.host->shared != NULL)
+        TRY(host_start_watcher(opening.host, err)); /* last: it reads all peers */
     TRY(rendezvous_barrier(opening.rendezvous, "ready", err));
     *out = &TAKE(opening.host)->comm;
     return STATUS_OK;

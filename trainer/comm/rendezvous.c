@@ -12,6 +12,8 @@
 #include "trainer/comm/rendezvous_server.h"
 #include "trainer/comm/rendezvous_wire.h"
 
+enum { ENTER_TRIES = 5, ENTER_PAUSE_MS = 5 };
+
 struct rendezvous {
     int fd;
     int world_size;
@@ -38,6 +40,37 @@ static enum status check_place(const struct rendezvous_place *place, struct erro
     return STATUS_OK;
 }
 
+/*
+ * Connects and proves itself. A store that is flooded by strangers may drop us as one of them, which
+ * looks like a refusal: so a refusal counts when it has been repeated.
+ */
+static enum status enter(struct rendezvous *rendezvous, const struct rendezvous_place *place,
+                         struct error *err)
+{
+    const struct handshake self = {.use = HANDSHAKE_RENDEZVOUS,
+                                   .secret = place->secret,
+                                   .secret_bytes = place->secret_bytes,
+                                   .rank = (uint32_t)place->rank,
+                                   .world_size = (uint32_t)place->world_size};
+    for (int tries = 1;; tries++) {
+        struct error failure = {0};
+        uint32_t store_rank = 0;
+        TRY(net_connect(place->address, place->port, rendezvous->deadline_mono_ms, &rendezvous->fd,
+                        err));
+        const enum status status =
+            handshake_connect(&self, rendezvous->fd, rendezvous->deadline_mono_ms,
+                              rendezvous->store_name, &store_rank, &failure);
+        if (status == STATUS_OK)
+            return STATUS_OK;
+        if (status != STATUS_UNAVAILABLE || tries == ENTER_TRIES ||
+            net_wait_ms(rendezvous->deadline_mono_ms) == 0)
+            return error_set(err, status, "%s", failure.text);
+        fd_cleanup(&rendezvous->fd);
+        rendezvous->fd = -1;
+        clock_sleep_ms(ENTER_PAUSE_MS * tries);
+    }
+}
+
 enum status rendezvous_open(const struct rendezvous_place *place, struct rendezvous **out,
                             struct error *err)
 {
@@ -53,16 +86,7 @@ enum status rendezvous_open(const struct rendezvous_place *place, struct rendezv
 
     if (place->rank == 0)
         TRY(rendezvous_server_start(place, &rendezvous->server, err));
-    TRY(net_connect(place->address, place->port, rendezvous->deadline_mono_ms, &rendezvous->fd,
-                    err));
-    const struct handshake self = {.use = HANDSHAKE_RENDEZVOUS,
-                                   .secret = place->secret,
-                                   .secret_bytes = place->secret_bytes,
-                                   .rank = (uint32_t)place->rank,
-                                   .world_size = (uint32_t)place->world_size};
-    uint32_t store_rank = 0;
-    TRY(handshake_connect(&self, rendezvous->fd, rendezvous->deadline_mono_ms,
-                          rendezvous->store_name, &store_rank, err));
+    TRY(enter(rendezvous, place, err));
     *out = TAKE(rendezvous);
     return STATUS_OK;
 }

@@ -19,6 +19,8 @@ enum {
     STRANGER_MS = 2000, /* a connection must prove itself within this time */
     FLUSH_MS = 1000,    /* at the end, for ranks that are slow to read their last answer */
     READ_BYTES = 4096,
+    ADMITTED_MAX = 4,  /* connections between two looks at those that are there */
+    BACKLOG = 256,     /* connections that wait for that */
     FIXED_ENTRIES = 2, /* listener and quit event come first in the poll array */
 };
 
@@ -39,9 +41,10 @@ static void drop(struct rendezvous_server *server, ptrdiff_t i)
     store_visitor_leave(&server->store, &server->store.visitors[i]);
 }
 
+/* A few at a time, so that each gets its chance to be read before it is the oldest stranger. */
 static void admit(struct rendezvous_server *server)
 {
-    for (;;) {
+    for (int i = 0; i < ADMITTED_MAX; i++) {
         const int fd = net_accept_now(server->listener);
         if (fd < 0)
             return;
@@ -173,8 +176,8 @@ enum status rendezvous_server_start(const struct rendezvous_place *place,
     server->quit_fd = -1;
     TRY(store_init(&server->store, place, err));
     TRY(allocate(server, err));
-    TRY(net_listen(place->address, place->port, place->world_size + STORE_STRANGERS_MAX,
-                   &server->listener, err));
+    TRY(net_listen(place->address, place->port, place->world_size + BACKLOG, &server->listener,
+                   err));
     server->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (server->quit_fd < 0)
         return error_set_errno(err, STATUS_INTERNAL, errno, "rendezvous: eventfd");

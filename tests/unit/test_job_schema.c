@@ -1,0 +1,323 @@
+/*
+ * job.schema.json against the decoder: the two say the same or a test here fails. The schema is walked
+ * property by property; at each one the decoder must take the limits and refuse what is beyond them.
+ */
+
+#include "tests/unit/unit.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fs.h"
+#include "schema/job_spec.h"
+
+static json_t *schema;
+static struct json_problems problems;
+
+static json_t *load(const char *path)
+{
+    struct error err = {.status = STATUS_OK};
+    CLEANUP(buf_clear) struct buf text;
+    buf_init(&text, MIB);
+    assert_ok(fs_read_file(path, &text, &err), &err);
+    json_t *document = NULL;
+    if (json_parse(text.data, text.size, &document, &err) != STATUS_OK)
+        fail_msg("%s: %s", path, err.text);
+    return document;
+}
+
+static int open_schema(void **state)
+{
+    (void)state;
+    schema = load("schema/job.schema.json");
+    return 0;
+}
+
+static int close_schema(void **state)
+{
+    (void)state;
+    json_decref(schema);
+    return 0;
+}
+
+/* Follows "$ref": "#/$defs/name", and takes the first of "anyOf". */
+static const json_t *resolve(const json_t *node)
+{
+    const char *reference = json_string_value(json_object_get(node, "$ref"));
+    if (reference != NULL)
+        return json_object_get(json_object_get(schema, "$defs"), strrchr(reference, '/') + 1);
+    const json_t *choices = json_object_get(node, "anyOf");
+    if (json_is_array(choices) && json_object_get(json_array_get(choices, 0), "$ref") != NULL)
+        return resolve(json_array_get(choices, 0));
+    return node;
+}
+
+/* ------------------------------------------------------------------ trying values */
+
+/* A complete spec of this kind, with `value` (stolen) at a pointer such as "/training/seed". */
+static json_t *spec_with(const char *pointer, json_t *value)
+{
+    const bool sgd = strcmp(pointer, "/optimizer/momentum") == 0;
+    const bool steps = strcmp(pointer, "/training/steps") == 0;
+    json_t *spec = load(sgd || steps ? "schema/examples/valid/logistic.json"
+                                     : "schema/examples/valid/digits.json");
+    /* So that no two limits meet: any number of ranks has its rows. */
+    if (strcmp(pointer, "/training/batch_size") == 0)
+        (void)json_object_del(spec, "resources");
+    else
+        (void)json_object_set_new(json_object_get(spec, "training"), "batch_size",
+                                  json_integer(1 << 20));
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s", pointer);
+    json_t *parent = spec;
+    char *key = path + 1;
+    for (char *slash = strchr(key, '/'); slash != NULL; slash = strchr(key, '/')) {
+        *slash = '\0';
+        parent = json_object_get(parent, key);
+        key = slash + 1;
+    }
+    assert_int_equal(json_object_set_new(parent, key, value), 0);
+    return spec;
+}
+
+static size_t problems_with(const char *pointer, json_t *value)
+{
+    static struct job_spec out;
+    CLEANUP(json_cleanup) json_t *spec = spec_with(pointer, value);
+    problems.count = 0;
+    problems.dropped = 0;
+    const struct json_at root = json_at_root(spec, &problems);
+    job_spec_decode(&root, &out);
+    return problems.count;
+}
+
+static void assert_taken(const char *pointer, json_t *value)
+{
+    struct error err = {.status = STATUS_OK};
+    char *text = json_canonical(value);
+    if (problems_with(pointer, value) != 0 && json_problems_status(&problems, &err) != STATUS_OK)
+        fail_msg("the schema takes %s at %s, the decoder says %s", text, pointer, err.text);
+    free(text);
+}
+
+static void assert_not_taken(const char *pointer, json_t *value)
+{
+    char *text = json_canonical(value);
+    if (problems_with(pointer, value) == 0)
+        fail_msg("the schema refuses %s at %s, the decoder takes it", text, pointer);
+    assert_int_equal(strncmp(problems.items[0].pointer, pointer, strlen(pointer)), 0);
+    free(text);
+}
+
+static bool allows(const json_t *node, const char *type)
+{
+    const json_t *types = json_object_get(node, "type");
+    if (json_is_string(types))
+        return strcmp(json_string_value(types), type) == 0;
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        if (strcmp(json_string_value(json_array_get(types, i)), type) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void try_numbers(const char *pointer, const json_t *node)
+{
+    const json_t *min = json_object_get(node, "minimum");
+    const json_t *max = json_object_get(node, "maximum");
+    assert_true(json_is_number(min) && json_is_number(max));
+    assert_not_taken(pointer, json_string("1"));
+    assert_not_taken(pointer, json_true());
+    if (!allows(node, "integer")) {
+        assert_taken(pointer, json_real(json_number_value(min)));
+        assert_taken(pointer, json_real(json_number_value(max)));
+        assert_not_taken(pointer, json_real(json_number_value(min) - 1e-3));
+        assert_not_taken(pointer, json_real(json_number_value(max) * 1.001));
+        return;
+    }
+    assert_not_taken(pointer, json_real(json_number_value(min) + 0.5));
+    assert_taken(pointer, json_integer(json_integer_value(min)));
+    assert_not_taken(pointer, json_integer(json_integer_value(min) - 1));
+    assert_taken(pointer, json_integer(json_integer_value(max)));
+    if (json_integer_value(max) < INT64_MAX)
+        assert_not_taken(pointer, json_integer(json_integer_value(max) + 1));
+}
+
+static void try_words(const char *pointer, const json_t *words)
+{
+    for (size_t i = 0; i < json_array_size(words); i++) {
+        const char *word = json_string_value(json_array_get(words, i));
+        if (strcmp(word, "sgd") != 0) /* the example has fields that only adam has */
+            assert_taken(pointer, json_string(word));
+    }
+    assert_not_taken(pointer, json_string("no-such-word"));
+    assert_not_taken(pointer, json_integer(1));
+}
+
+static json_t *duration(int64_t ms)
+{
+    char text[24];
+    duration_format(ms, text);
+    return json_string(text);
+}
+
+static void try_durations(const char *pointer, const json_t *property)
+{
+    const int64_t min_ms = json_integer_value(json_object_get(property, "x-min-ms"));
+    const int64_t max_ms = json_integer_value(json_object_get(property, "x-max-ms"));
+    assert_true(min_ms > 0 && max_ms > min_ms);
+    assert_taken(pointer, duration(min_ms));
+    assert_taken(pointer, duration(max_ms));
+    assert_not_taken(pointer, duration(min_ms - 1));
+    assert_not_taken(pointer, duration(max_ms + 1));
+    assert_not_taken(pointer, json_string("soon"));
+    assert_not_taken(pointer, json_integer(5000));
+}
+
+static size_t try_object(const char *pointer, const json_t *node);
+
+static size_t try_property(const char *pointer, const json_t *property)
+{
+    const json_t *node = resolve(property);
+    if (json_object_get(node, "properties") != NULL)
+        return try_object(pointer, node);
+    if (json_object_get(property, "x-min-ms") != NULL)
+        try_durations(pointer, property);
+    else if (json_object_get(node, "enum") != NULL)
+        try_words(pointer, json_object_get(node, "enum"));
+    else if (json_object_get(node, "minimum") != NULL)
+        try_numbers(pointer, node);
+    else if (allows(node, "array"))
+        assert_not_taken(pointer, json_integer(1));
+    else if (allows(node, "string"))
+        assert_not_taken(pointer, json_string(""));
+    if (allows(node, "null"))
+        assert_taken(pointer, json_null());
+    return 1;
+}
+
+static bool is_required(const json_t *node, const char *key)
+{
+    const json_t *required = json_object_get(node, "required");
+    for (size_t i = 0; i < json_array_size(required); i++) {
+        if (strcmp(json_string_value(json_array_get(required, i)), key) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Tries each property of an object; returns how many values were tried. */
+static size_t try_object(const char *pointer, const json_t *node)
+{
+    size_t tried = 0;
+    const char *key = NULL;
+    const json_t *property = NULL;
+    json_object_foreach(json_iterable(json_object_get(node, "properties")), key, property) {
+        char below[128];
+        (void)snprintf(below, sizeof(below), "%s/%s", pointer, key);
+        tried += try_property(below, property);
+        if (is_required(node, key))
+            assert_not_taken(below, json_null());
+    }
+    char unknown[128];
+    (void)snprintf(unknown, sizeof(unknown), "%s/no_such_field", pointer);
+    assert_true(json_is_false(json_object_get(node, "additionalProperties")));
+    assert_not_taken(unknown, json_null());
+    return tried;
+}
+
+static void every_property_of_the_schema_is_decoded_within_its_limits(void **state)
+{
+    (void)state;
+    assert_true(try_object("", schema) >= 40);
+}
+
+/* ------------------------------------------------------------------ the other direction */
+
+static void find_in_schema(const char *pointer, const json_t *value, const json_t *node)
+{
+    if (!json_is_object(value) || json_object_get(node, "properties") == NULL)
+        return;
+    const char *key = NULL;
+    const json_t *member = NULL;
+    json_object_foreach(json_iterable(value), key, member) {
+        const json_t *property = json_object_get(json_object_get(node, "properties"), key);
+        if (property == NULL)
+            fail_msg("%s/%s is encoded, but not in the schema", pointer, key);
+        char below[128];
+        (void)snprintf(below, sizeof(below), "%s/%s", pointer, key);
+        find_in_schema(below, member, resolve(property));
+    }
+}
+
+static void every_encoded_member_is_in_the_schema(void **state)
+{
+    (void)state;
+    static struct job_spec spec;
+    CLEANUP(json_cleanup) json_t *document = load("schema/examples/valid/digits.json");
+    problems.count = 0;
+    const struct json_at root = json_at_root(document, &problems);
+    job_spec_decode(&root, &spec);
+    CLEANUP(json_cleanup) json_t *encoded = job_spec_encode(&spec);
+    find_in_schema("", encoded, schema);
+}
+
+static void check_default(const json_t *encoded, const char *section, const char *key)
+{
+    const json_t *node = json_object_get(json_object_get(schema, "properties"), section);
+    const json_t *property = json_object_get(json_object_get(resolve(node), "properties"), key);
+    const json_t *initial = json_object_get(property, "default");
+    const json_t *found = json_object_get(json_object_get(encoded, section), key);
+    assert_non_null(initial);
+    const bool same = json_is_number(initial) && json_is_number(found)
+                          ? json_number_value(initial) == json_number_value(found)
+                          : json_equal(initial, found);
+    if (!same)
+        fail_msg("/%s/%s: the schema's default is not what the decoder fills in", section, key);
+}
+
+static void the_defaults_of_the_schema_are_what_the_decoder_fills_in(void **state)
+{
+    (void)state;
+    static const char *const places[][2] = {
+        {"optimizer", "momentum"},
+        {"optimizer", "weight_decay"},
+        {"training", "seed"},
+        {"training", "precision"},
+        {"training", "sync"},
+        {"training", "threads_per_rank"},
+        {"training", "metrics_every_steps"},
+        {"training", "eval_every_epochs"},
+        {"model", "activation"},
+        {"resources", "ranks"},
+        {"resources", "device"},
+        {"resources", "memory_bytes"},
+        {"resources", "time_limit"},
+        {"checkpoint", "keep_last"},
+        {"retry", "max_restarts"},
+        {"retry", "max_infra_restarts"},
+        {"retry", "hang_timeout"},
+        {"retry", "on_controller_loss"},
+        {"retry", "orphan_timeout"},
+        {"trainer", "kind"},
+    };
+    static struct job_spec spec;
+    CLEANUP(json_cleanup) json_t *document = load("schema/examples/valid/minimal.json");
+    problems.count = 0;
+    const struct json_at root = json_at_root(document, &problems);
+    job_spec_decode(&root, &spec);
+    CLEANUP(json_cleanup) json_t *encoded = job_spec_encode(&spec);
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        check_default(encoded, places[i][0], places[i][1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_property_of_the_schema_is_decoded_within_its_limits),
+        cmocka_unit_test(every_encoded_member_is_in_the_schema),
+        cmocka_unit_test(the_defaults_of_the_schema_are_what_the_decoder_fills_in),
+    };
+    return cmocka_run_group_tests(tests, open_schema, close_schema);
+}
