@@ -64,7 +64,9 @@ static void accept_answer(struct sync *sync, struct wire_sync_answer *answer, in
         inbox->lease_boot_ms = sent_boot_ms + answer->lease_ms;
     inbox->kill_budget_ms = answer->kill_budget_ms;
     inbox->heartbeat_ms = answer->heartbeat_ms;
-    if (answer->has_desired && (!same_session || answer->revision > sync->revision_seen)) {
+    /* Revision 0 is a controller that has just started and does not know yet: no empty set. */
+    if (answer->has_desired && answer->revision > 0 &&
+        (!same_session || answer->revision > sync->revision_seen)) {
         sync->revision_seen = answer->revision;
         if (inbox->has_desired)
             wire_sync_answer_clear(&inbox->answer);

@@ -31,8 +31,10 @@ bool rank_prepare(struct rank *rank, const struct orders *orders, const struct r
                   int64_t now_boot_ms)
 {
     *rank = (struct rank){.orders = own, .page_fd = -1, .exec_pipe = -1};
-    rank->page_fd = memfd_create("progress", MFD_CLOEXEC);
-    if (rank->page_fd < 0 || ftruncate(rank->page_fd, PROGRESS_PAGE_BYTES) != 0) {
+    rank->page_fd = memfd_create("progress", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    /* Sealed in its size: a rank that truncated it would kill its readers with SIGBUS. */
+    if (rank->page_fd < 0 || ftruncate(rank->page_fd, PROGRESS_PAGE_BYTES) != 0 ||
+        fcntl(rank->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         end_unstarted(rank, now_boot_ms, "make progress page", errno);
         return false;
     }
