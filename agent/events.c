@@ -11,7 +11,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 
-#define SUCCEEDED "succeeded"
+#define SUCCEEDED        "succeeded"
+#define DROPS_A_LOG_LINE 1000
 
 enum status events_open(struct events *events, const char *job, int64_t attempt, int64_t rank,
                         const char *folder, struct error *err)
@@ -134,6 +135,14 @@ static void note_kind(struct events *events, enum event_kind kind, struct batch 
     events->stepped = events->stepped || moves;
 }
 
+/* A program that writes rubbish must not fill our log with it. */
+static void drop_line(struct events *events, int64_t end, const char *why)
+{
+    events->read = end;
+    if (events->dropped++ % DROPS_A_LOG_LINE == 0)
+        log_write(LOG_WARN, "event_dropped", why, "job", events->job, NULL);
+}
+
 /* False when the batch is full or the rank has too many uploads under way. */
 static bool take_line(struct events *events, const char *line, size_t size, struct batch *batch)
 {
@@ -144,9 +153,12 @@ static bool take_line(struct events *events, const char *line, size_t size, stru
     if (batch->count == BATCH_LINES_MAX || batch->body.size + size + 256 > batch->body.bytes_max ||
         events->open_count == EVENTS_OPEN_MAX)
         return false;
-    if (size == 0 || wire_event_decode(line, size, &event, &err) != STATUS_OK) {
-        log_write(LOG_WARN, "event_dropped", err.text, "job", events->job, NULL);
+    if (size == 0) {
         events->read = end;
+        return true;
+    }
+    if (wire_event_decode(line, size, &event, &err) != STATUS_OK) {
+        drop_line(events, end, err.text);
         return true;
     }
     struct upload *upload = wanted_upload(events, &event, start);
@@ -190,10 +202,8 @@ enum status events_read(struct events *events, struct batch *batch, struct error
     for (;;) {
         int64_t skipped = 0;
         TRY(tail_read(events->fd, events->read, &chunk, &skipped, err));
-        events->read += skipped;
         if (skipped > 0)
-            log_write(LOG_WARN, "event_dropped", "a line is longer than an event may be", "job",
-                      events->job, NULL);
+            drop_line(events, events->read + skipped, "a line is longer than an event may be");
         else if (chunk.size == 0) {
             events->end_of_file = true;
             return STATUS_OK;

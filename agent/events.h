@@ -38,6 +38,7 @@ struct events {
     struct tail_offsets offsets;
     bool stepped;     /* a first step has been told */
     bool end_of_file; /* at the last look */
+    size_t dropped;   /* lines that are no events */
     size_t pending;   /* lines of it in the batch */
     size_t open_count;
     struct upload *open[EVENTS_OPEN_MAX]; /* handed to the uploader, not back yet */

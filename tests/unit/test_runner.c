@@ -370,17 +370,15 @@ static void a_page_cannot_be_truncated_under_its_readers(void **state)
     hear_ends(rig);
     assert_int_not_equal(rig->local->ranks[0].exit_code, 1);
     assert_non_null(rig->local->ranks[0].page);
-    assert_int_equal(atomic_load(&((struct progress_page *)(uintptr_t)rig->local->ranks[0].page)
-                                      ->magic),
-                     0);
+    assert_int_equal(
+        atomic_load(&((struct progress_page *)(uintptr_t)rig->local->ranks[0].page)->magic), 0);
 }
 
 static void an_expired_lease_stops_ranks_that_must_not_go_on(void **state)
 {
     struct rig *rig = *state;
-    begin(rig, &(struct wishes){.lease_ms = 300,
-                                .stop_on_lease_loss = true,
-                                .setup_timeout_ms = 400});
+    begin(rig,
+          &(struct wishes){.lease_ms = 300, .stop_on_lease_loss = true, .setup_timeout_ms = 400});
     add_rank(rig, "/bin/sh", "trap 'exit 75' TERM; while :; do sleep 0.01; done");
     start(rig);
     hear_ends(rig);
