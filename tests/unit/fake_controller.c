@@ -87,7 +87,7 @@ static json_t *render_sync(const struct fake *fake, int64_t seq, int64_t revisio
     return document;
 }
 
-static struct answer sync(struct fake *fake, const json_t *body)
+static struct answer take_sync(struct fake *fake, const json_t *body)
 {
     const int64_t session = json_integer_value(json_object_get(body, "session"));
     const int64_t seq = json_integer_value(json_object_get(body, "seq"));
@@ -214,7 +214,7 @@ static struct answer route(struct fake *fake, struct MHD_Connection *connection,
     if (joining)
         return join(fake, body);
     if (strcmp(exchange->path, "/v1/agent/sync") == 0)
-        return sync(fake, body);
+        return take_sync(fake, body);
     if (strcmp(exchange->path, "/v1/agent/results") == 0)
         return result(fake, body);
     return answer_of(404, NULL);
