@@ -1,7 +1,5 @@
 -- telemetry.db, first version: what trainers say, bounded. See service/store/telemetry.h.
 
-PRAGMA auto_vacuum = INCREMENTAL;
-
 -- A job that said something. `number` stands for its id everywhere else.
 CREATE TABLE jobs (
     number     INTEGER PRIMARY KEY,
@@ -26,7 +24,7 @@ CREATE TABLE streams (
     PRIMARY KEY (job, attempt, rank)
 ) STRICT, WITHOUT ROWID;
 
--- A metric of a rank. `first_chunk`..`last_chunk` are its chunks; `points` in all of them.
+-- A metric of a rank. Its chunks are 0..last_chunk; `points` are in all of them together.
 CREATE TABLE series (
     number     INTEGER PRIMARY KEY,
     job        INTEGER NOT NULL REFERENCES jobs (number),
@@ -44,7 +42,7 @@ CREATE TABLE series (
 CREATE TABLE chunks (
     series INTEGER NOT NULL,
     chunk  INTEGER NOT NULL,
-    data   BLOB NOT NULL,
+    data   BLOB NOT NULL CHECK (length(data) % 16 = 0),
     PRIMARY KEY (series, chunk)
 ) STRICT, WITHOUT ROWID;
 

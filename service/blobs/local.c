@@ -280,7 +280,7 @@ static enum status sweep_entry(const struct local *local, const FTSENT *entry, b
     if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR)
         return error_set_errno(err, status_of_errno(entry->fts_errno), entry->fts_errno, "read %s",
                                entry->fts_path);
-    if (entry->fts_info == FTS_DP && entry->fts_level >= 2)
+    if (entry->fts_info == FTS_DP && entry->fts_level >= 1)
         (void)rmdir(entry->fts_path); /* stays when it is not empty */
     if (entry->fts_info == FTS_D || entry->fts_info == FTS_DP)
         return STATUS_OK;

@@ -138,6 +138,11 @@ void sql_bind_text(struct sql_bind *bind, const char *text)
         sqlite3_bind_text(bind->stmt, bind->next++, text != NULL ? text : "", -1, SQLITE_STATIC));
 }
 
+void sql_bind_double(struct sql_bind *bind, double value)
+{
+    must_bind(sqlite3_bind_double(bind->stmt, bind->next++, value));
+}
+
 void sql_bind_null(struct sql_bind *bind)
 {
     must_bind(sqlite3_bind_null(bind->stmt, bind->next++));

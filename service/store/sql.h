@@ -49,6 +49,7 @@ void sql_bind_int(struct sql_bind *bind, int64_t value);
 void sql_bind_text(struct sql_bind *bind,
                    const char *text); /* borrowed until the reset; NULL: '' */
 void sql_bind_option(struct sql_bind *bind, const char *text); /* NULL and "": NULL */
+void sql_bind_double(struct sql_bind *bind, double value);
 void sql_bind_null(struct sql_bind *bind);
 void sql_bind_blob(struct sql_bind *bind, const void *bytes, size_t size);
 
