@@ -119,8 +119,6 @@ static enum MHD_Result headers_are_here(struct http_request *request, const char
     }
     if (request->route->sink != NULL && !request->route->sink(request, NULL, 0))
         return refuse(request);
-    if (request->content_length == 0 && request->route->method == HTTP_GET)
-        return run(request, request->route->handler);
     request->body.bytes_max = request->route->body_bytes_max;
     request->stage = HTTP_STAGE_BODY;
     return MHD_YES;
@@ -162,11 +160,24 @@ static enum MHD_Result body_piece(struct http_request *request, const char *byte
     return MHD_YES;
 }
 
+/* Nothing or "{}": some clients can't POST without a body. */
+static bool body_says_nothing(const struct buf *body)
+{
+    const char *text = body->data + strspn(body->data, " \t\r\n");
+    return *text == '\0' ||
+           (strncmp(text, "{}", 2) == 0 && text[2 + strspn(text + 2, " \t\r\n")] == '\0');
+}
+
 static enum MHD_Result body_is_here(struct http_request *request)
 {
     if (request->stage == HTTP_STAGE_THROW)
         return queue_reply(request);
     struct error err = {0};
+    if (request->route->body == HTTP_BODY_NONE && !body_says_nothing(&request->body)) {
+        http_reply_problem(request, 400, "unexpected_body", "%s %s takes no body",
+                           http_method_names[request->route->method], request->route->path);
+        return queue_reply(request);
+    }
     if (buf_status(&request->body, "body", &err) != STATUS_OK) {
         http_reply_error(request, &err);
         return queue_reply(request);
@@ -369,7 +380,6 @@ void http_server_close(struct http_server *server)
 {
     if (server == NULL)
         return;
-    assert(atomic_load(&server->suspended) == 0);
     MHD_stop_daemon(server->daemon);
     free(server);
 }

@@ -48,7 +48,7 @@ MUST_CHECK enum status http_server_open(const struct http_server_options *option
 const char *http_server_url(const struct http_server *server);
 /* Stops accepting; what is under way goes on. */
 void http_server_quiesce(struct http_server *server);
-/* Requests that are suspended now: must be 0 before close. */
+/* Requests that are suspended now: whoever holds them lets them go before close. */
 size_t http_server_suspended(const struct http_server *server);
 void http_server_close(struct http_server *server); /* accepts NULL */
 
