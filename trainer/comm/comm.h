@@ -44,7 +44,8 @@ struct comm_place {
     int master_port;
     const uint8_t *secret; /* the attempt's: both sides prove that they know it, it never travels */
     size_t secret_bytes;
-    const char *bind_address; /* this node's address for links from other nodes; NULL: any */
+    /* This node's address for links from other nodes; NULL: the one that reaches rank 0. */
+    const char *bind_address;
     int shared_memory_fd;     /* memfd shared by the node's ranks, empty when fresh; -1: use TCP */
     int64_t setup_timeout_ms; /* the rendezvous waits this long for the whole gang */
     int64_t timeout_ms;       /* deadline of each collective */

@@ -1,8 +1,8 @@
 /*
  * host_open.c - how a host communicator comes up:
  *
- *     listen for links; local rank 0 prepares the shared memory
- *     rendezvous: every rank leaves its card, and reads all cards once all have come
+ *     local rank 0 prepares the shared memory
+ *     rendezvous: listen for links; every rank leaves its card, and reads all cards once all have come
  *     map the shared memory, open the pidfds, connect to lower ranks, accept higher ones
  *     rendezvous: barrier, so that no rank trains before all can
  */
@@ -119,21 +119,30 @@ static enum status host_new(const struct comm_place *place, struct host **out, s
 
 /* ---- cards */
 
-static enum status make_card(const struct opening *opening, struct card *out, struct error *err)
+/* Listens for links where other ranks reach this one: by default where rank 0 does. */
+static enum status listen_for_links(struct opening *opening, char address[NET_ADDRESS_BYTES],
+                                    struct error *err)
+{
+    const char *given = opening->place->bind_address;
+    if (given == NULL)
+        TRY(net_local_address(rendezvous_fd(opening->rendezvous), address, err));
+    else if (strlen(given) >= NET_ADDRESS_BYTES)
+        return error_set(err, STATUS_INVALID, "bind address of %zu characters", strlen(given));
+    else
+        snprintf(address, NET_ADDRESS_BYTES, "%s", given);
+    return net_listen(address, 0, opening->place->world_size, &opening->listener, err);
+}
+
+static enum status make_card(struct opening *opening, struct card *out, struct error *err)
 {
     const struct comm_place *place = opening->place;
     *out = (struct card){.group_rank = place->group_rank,
                          .local_rank = place->local_rank,
                          .local_world_size = place->local_world_size,
                          .has_shared_memory = place->shared_memory_fd >= 0,
-                         .pid = getpid(),
-                         .port = net_port(opening->listener)};
-    if (place->bind_address == NULL)
-        return net_local_address(rendezvous_fd(opening->rendezvous), out->address, err);
-    if (strlen(place->bind_address) >= sizeof(out->address))
-        return error_set(err, STATUS_INVALID, "bind address of %zu characters",
-                         strlen(place->bind_address));
-    snprintf(out->address, sizeof(out->address), "%s", place->bind_address);
+                         .pid = getpid()};
+    TRY(listen_for_links(opening, out->address, err));
+    out->port = net_port(opening->listener);
     return STATUS_OK;
 }
 
@@ -318,7 +327,6 @@ enum status comm_host_open(const struct comm_place *place, struct comm **out, st
     if (opening.cards == NULL)
         return error_set(err, STATUS_NO_MEMORY, "communicator: out of memory");
 
-    TRY(net_listen(place->bind_address, 0, place->world_size, &opening.listener, err));
     if (place->shared_memory_fd >= 0 && place->local_rank == 0 && place->local_world_size > 1)
         TRY(shared_create(place->shared_memory_fd, place->local_world_size, err));
     TRY(meet(&opening, err));

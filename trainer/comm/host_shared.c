@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -45,6 +46,7 @@ struct shared_seat {
     _Alignas(HOST_ALIGN) _Atomic uint32_t doorbell;
     _Atomic uint32_t wants; /* enum wants, and above WANTS_BITS the local rank it waits for */
     _Atomic uint32_t state; /* enum seat_state */
+    _Atomic uint32_t cpu;   /* where the rank was last seen running */
 };
 
 struct shared_ring {
@@ -227,9 +229,23 @@ static void relax_cpu(void)
 #endif
 }
 
+/* Spinning on the core that the peer needs would keep it from doing what we wait for. */
+static bool shares_core(const struct host *host, const struct host_peer *peer)
+{
+    const struct shared_seat *seats = host->shared->seats;
+    return atomic_load_explicit(&seats[peer->local_rank].cpu, memory_order_relaxed) ==
+           atomic_load_explicit(&seats[host->local_rank].cpu, memory_order_relaxed);
+}
+
+static void note_core(struct host *host)
+{
+    atomic_store_explicit(&host->shared->seats[host->local_rank].cpu, (uint32_t)sched_getcpu(),
+                          memory_order_relaxed);
+}
+
 static bool spin(const struct host *host, const struct host_peer *peer, uint32_t wants)
 {
-    if (host->spin_ns == 0)
+    if (host->spin_ns == 0 || shares_core(host, peer))
         return has_news(peer, wants);
     const int64_t until_ns = clock_mono_ns() + host->spin_ns;
     do {
@@ -395,6 +411,7 @@ enum status shared_exchange(struct host *host, struct host_peer *peer,
     struct receiving receiving = {
         .bytes = what->recv, .left = what->recv_bytes, .done = !what->receives};
 
+    note_core(host);
     while (!sending.done || !receiving.done) {
         bool moved = !sending.done && push(host, peer, &sending);
         if (!receiving.done)

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -114,6 +115,18 @@ static enum status recv_some(struct host *host, const struct host_peer *peer, st
     return STATUS_OK;
 }
 
+/*
+ * Ranks of two nodes on one machine: bytes over the loopback are delivered on the sender's core.
+ * Spinning there would keep it from sending more.
+ */
+static bool shares_core(const struct host_peer *peer)
+{
+    int cpu = -1;
+    socklen_t bytes = sizeof(cpu);
+    return getsockopt(peer->fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &bytes) == 0 &&
+           cpu == sched_getcpu();
+}
+
 /* Sleeps until the link can do what is wanted, there is trouble, or the deadline passes. */
 static enum status wait_for_link(struct host *host, const struct host_peer *peer, bool sending,
                                  bool receiving, struct error *err)
@@ -154,7 +167,7 @@ enum status tcp_exchange(struct host *host, struct host_peer *peer,
         const int64_t now_ns = clock_mono_ns();
         if (idle_since_ns == 0)
             idle_since_ns = now_ns;
-        if (now_ns - idle_since_ns < host->spin_ns)
+        if (now_ns - idle_since_ns < host->spin_ns && !shares_core(peer))
             continue;
         TRY(wait_for_link(host, peer, !is_complete(&out), !is_complete(&in), err));
     }

@@ -32,17 +32,22 @@ static void addresses_cleanup(struct addrinfo *const *addresses)
         freeaddrinfo(*addresses);
 }
 
-static enum status resolve(const char *address, int port, int flags, struct addrinfo **out,
-                           struct error *err)
+/* Numbers first: looking up a name costs files, sockets and, at worst, somebody else's server. */
+static enum status resolve(const char *address, int port, struct addrinfo **out, struct error *err)
 {
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
     char service[16];
     snprintf(service, sizeof(service), "%d", port);
-    const int rc = getaddrinfo(address, service, &hints, out);
+    int rc = getaddrinfo(address, service, &hints, out);
+    if (rc == EAI_NONAME) {
+        hints.ai_flags = AI_NUMERICSERV;
+        rc = getaddrinfo(address, service, &hints, out);
+    }
     if (rc != 0)
-        return error_set(err, STATUS_INVALID, "address %s, port %d: %s",
-                         address != NULL ? address : "any", port, gai_strerror(rc));
+        return error_set(err, STATUS_INVALID, "address %s, port %d: %s", address, port,
+                         gai_strerror(rc));
     return STATUS_OK;
 }
 
@@ -86,9 +91,8 @@ static bool wait_for(int fd, short events, int64_t deadline_mono_ms)
 enum status net_listen(const char *address, int port, int backlog, int *out_fd, struct error *err)
 {
     CLEANUP(addresses_cleanup) struct addrinfo *addresses = NULL;
-    const char *shown = address != NULL ? address : "any address";
 
-    TRY(resolve(address, port, AI_PASSIVE, &addresses, err));
+    TRY(resolve(address, port, &addresses, err));
     CLEANUP(fd_cleanup)
     int fd = socket(addresses->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -96,9 +100,9 @@ enum status net_listen(const char *address, int port, int backlog, int *out_fd, 
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (bind(fd, addresses->ai_addr, addresses->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
         if (errno == EADDRINUSE)
-            return error_set(err, STATUS_UNAVAILABLE, "port %d of %s is in use", port, shown);
+            return error_set(err, STATUS_UNAVAILABLE, "port %d of %s is in use", port, address);
         return error_set_errno(err, STATUS_UNAVAILABLE, errno, "listen on port %d of %s", port,
-                               shown);
+                               address);
     }
     *out_fd = fd;
     fd = -1;
@@ -163,7 +167,7 @@ enum status net_connect(const char *address, int port, int64_t deadline_mono_ms,
     CLEANUP(addresses_cleanup) struct addrinfo *addresses = NULL;
     int64_t backoff_ms = BACKOFF_MIN_MS;
 
-    TRY(resolve(address, port, 0, &addresses, err));
+    TRY(resolve(address, port, &addresses, err));
     for (;;) {
         for (const struct addrinfo *target = addresses; target != NULL; target = target->ai_next) {
             const int fd = connect_once(target, deadline_mono_ms);

@@ -15,7 +15,7 @@
 
 #define NET_ADDRESS_BYTES 64 /* numeric address and the NUL */
 
-/* Port 0: any free one. `address` NULL: all of this machine. A taken port: STATUS_UNAVAILABLE. */
+/* Port 0: any free one. A taken port: STATUS_UNAVAILABLE. */
 MUST_CHECK enum status net_listen(const char *address, int port, int backlog, int *out_fd,
                                   struct error *err);
 /* Tries again, first after 1 ms, while nobody listens there yet. */

@@ -1,0 +1,84 @@
+/* What a step of the allreduce mode does: the sum over the ranks, then one update, everywhere. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/comm_gang.h"
+#include "trainer/sync/sync.h"
+
+enum { COUNT = 5 };
+
+/* An optimizer that can be checked by eye: parameters -= gradients. */
+struct plain_optim {
+    struct optim optim;
+    size_t count;
+};
+
+static enum status plain_update(struct optim *optim, float *parameters, const float *gradients,
+                                struct error *err)
+{
+    const struct plain_optim *plain = (const struct plain_optim *)optim;
+    (void)err;
+    for (size_t i = 0; i < plain->count; i++)
+        parameters[i] -= gradients[i];
+    return STATUS_OK;
+}
+
+static const struct optim_ops plain_ops = {.type = "plain", .update = plain_update};
+
+static int step_once(struct comm *comm, void *context)
+{
+    (void)context;
+    float parameters[COUNT] = {10, 20, 30, 40, 50};
+    float gradients[COUNT + SYNC_TAIL] = {1, 2, 3, 4, 5};
+    struct plain_optim optim = {.optim = {.ops = &plain_ops}, .count = COUNT};
+    const struct sync_parts parts = {.comm = comm,
+                                     .optim = &optim.optim,
+                                     .parameters = parameters,
+                                     .gradients = gradients,
+                                     .count = COUNT};
+    struct sync *sync = NULL;
+    gradients[COUNT + SYNC_TAIL_SUMS] = (float)comm->rank + 1;
+    gradients[COUNT + SYNC_TAIL_WANTS_STOP] = comm->rank == 1;
+
+    GANG_TRY(sync_registry[SYNC_ALLREDUCE]->open(&parts, &sync, err));
+    GANG_TRY(sync->ops->step(sync, err));
+    sync->ops->close(sync);
+
+    const float ranks = (float)comm->world_size;
+    for (size_t i = 0; i < COUNT; i++)
+        GANG_CHECK((int)parameters[i] == (int)((float)(i + 1) * (10 - ranks)));
+    GANG_CHECK((int)gradients[COUNT + SYNC_TAIL_SUMS] == (int)(ranks * (ranks + 1) / 2));
+    GANG_CHECK((gradients[COUNT + SYNC_TAIL_WANTS_STOP] > 0) == (comm->world_size > 1));
+    return 0;
+}
+
+static void every_rank_makes_the_update_of_the_summed_gradients(void **state)
+{
+    (void)state;
+    for (int world = 1; world <= 4; world++) {
+        struct gang gang = {.world_size = world, .ranks_per_node = 2, .shares_memory = true};
+        gang_run(&gang, step_once, NULL);
+    }
+}
+
+static void the_tail_of_one_rank_reaches_the_decision_of_all(void **state)
+{
+    (void)state;
+    struct gang gang = {.world_size = 2, .ranks_per_node = 1};
+    gang_run(&gang, step_once, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_rank_makes_the_update_of_the_summed_gradients),
+        cmocka_unit_test(the_tail_of_one_rank_reaches_the_decision_of_all),
+    };
+    return cmocka_run_group_tests_name("sync_allreduce", tests, NULL, NULL);
+}
