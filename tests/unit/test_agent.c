@@ -1,0 +1,679 @@
+/*
+ * test_agent.c - the real agent and runner with a fake controller and a trainer that is a shell
+ * script: what a node does, seen from both of its sides.
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/child.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "tests/unit/agent_programs.h"
+#include "tests/unit/fake_controller.h"
+#include "tests/unit/unit.h"
+
+#define JOB          "job_0123456789abcdefghjkmn"
+#define NUMERICS     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HEARTBEAT_MS 5000 /* long, so that what comes soon did not come by heartbeat */
+
+/* The trainer: does what <data>/train.sh says, with a few words to say it in. */
+static const char trainer[] =
+    "#!/bin/sh\n"
+    "case \"$1\" in\n"
+    "numerics) echo " NUMERICS " a shell; exit 0;;\n"
+    "decode) echo decoded >>\"$7/decoded\"; exit 0;;\n"
+    "esac\n"
+    "seq=0\n"
+    "say() { seq=$((seq + 1)); printf '{\"event\":\"%s\",\"seq\":%d,\"rank\":%d%s}\\n' "
+    "\"$1\" $seq $RANK \"$2\" >>\"$REPRISE_EVENTS\"; }\n"
+    "save() { printf 'shard of step %d' $1 >\"$REPRISE_CHECKPOINT_DIR/step-$1\"; "
+    "set -- $1 \"$REPRISE_CHECKPOINT_DIR/step-$1\"; "
+    "say checkpoint \",\\\"step\\\":$1,\\\"shard\\\":0,\\\"of\\\":1,\\\"path\\\":\\\"$2\\\","
+    "\\\"bytes\\\":$(stat -c %s $2),\\\"sha256\\\":\\\"$(sha256sum <$2 | cut -c1-64)\\\"\"; }\n"
+    "step() { say progress \",\\\"step\\\":$1\"; }\n"
+    "say started ''\n"
+    ". \"$REPRISE_DATA_DIR/train.sh\"\n";
+
+struct rig {
+    char dir[64];
+    char bin[128], data[128], dataset[128], agent[256];
+    struct fake *fake;
+    pid_t pid;
+    struct wire_assigned_rank ranks[2];
+    struct wire_shard_source shard;
+    struct wire_assignment assignment;
+};
+
+/* ---------------------------------------------------------------- the rig */
+
+static bool copy_program(const struct rig *rig, const char *name)
+{
+    char from[512];
+    char to[256];
+    struct stat info;
+    if (!program_path(name, from))
+        return false;
+    (void)snprintf(to, sizeof(to), "%s/%s", rig->bin, name);
+    CLEANUP(fd_cleanup) const int in = open(from, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_cleanup) const int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+    return in >= 0 && out >= 0 && fstat(in, &info) == 0 &&
+           sendfile(out, in, NULL, (size_t)info.st_size) == info.st_size;
+}
+
+static void start_agent(struct rig *rig, const char *slots, bool with_token)
+{
+    char url[64];
+    char token[128];
+    char log[128];
+    struct error err = {0};
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", fake_port(rig->fake));
+    (void)snprintf(token, sizeof(token), "%s/token", rig->dir);
+    (void)snprintf(log, sizeof(log), "%s/agent.log", rig->dir);
+    const char *const argv[] = {rig->agent, "--controller",
+                                url,        "--data",
+                                rig->data,  "--slots",
+                                slots,      "--log-level",
+                                "debug",    with_token ? "--join-token-file" : NULL,
+                                token,      NULL};
+    const struct child_options options = {.argv = argv, .output_path = log};
+    assert_ok(child_spawn(&options, &rig->pid, &err), &err);
+}
+
+static int end_agent(struct rig *rig, int signal)
+{
+    int status = 0;
+    if (rig->pid <= 0)
+        return -1;
+    (void)kill(rig->pid, signal);
+    (void)waitpid(rig->pid, &status, 0);
+    rig->pid = 0;
+    return status;
+}
+
+static void train(const struct rig *rig, const char *script)
+{
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/train.sh", rig->dataset);
+    write_text(path, script, 0600);
+}
+
+static int setup(void **state)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    char path[256];
+    assert_non_null(rig);
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    (void)snprintf(rig->dir, sizeof(rig->dir), "/tmp/agent-test-XXXXXX");
+    assert_non_null(mkdtemp(rig->dir));
+    (void)snprintf(rig->bin, sizeof(rig->bin), "%s/bin", rig->dir);
+    (void)snprintf(rig->data, sizeof(rig->data), "%s/node", rig->dir);
+    (void)snprintf(rig->dataset, sizeof(rig->dataset), "%s/dataset", rig->dir);
+    (void)snprintf(rig->agent, sizeof(rig->agent), "%s/reprise-agent", rig->bin);
+    assert_int_equal(mkdir(rig->bin, 0700) | mkdir(rig->dataset, 0700), 0);
+    (void)snprintf(path, sizeof(path), "%s/token", rig->dir);
+    write_text(path, "join-token\n", 0600);
+    (void)snprintf(path, sizeof(path), "%s/reprise-trainer", rig->bin);
+    write_text(path, trainer, 0700);
+    rig->fake = fake_start(0, HEARTBEAT_MS);
+    rig->ranks[0] = (struct wire_assigned_rank){.rank = 0, .slot = "cpu:0"};
+    rig->ranks[1] = (struct wire_assigned_rank){.rank = 1, .slot = "cpu:1"};
+    rig->assignment = (struct wire_assignment){.job = JOB,
+                                               .attempt = 1,
+                                               .project = "default",
+                                               .spec = (char *)(uintptr_t) "{}",
+                                               .rank_count = 1,
+                                               .ranks = rig->ranks,
+                                               .world_size = 1,
+                                               .group_world_size = 1,
+                                               .master_address = "127.0.0.1",
+                                               .master_port = 29500,
+                                               .secret = NUMERICS,
+                                               .phase = DESIRED_RUN,
+                                               .grace_ms = 2000,
+                                               .orphan_timeout_ms = 60000,
+                                               .max_restarts = 5};
+    (void)snprintf(rig->assignment.data_dir, sizeof(rig->assignment.data_dir), "%s", rig->dataset);
+    *state = rig;
+    return 0;
+}
+
+/* Runners outlive their agent, and then are ours. */
+static void end_runners(const struct rig *rig)
+{
+    char path[64];
+    CLEANUP(buf_clear) struct buf text;
+    buf_init(&text, 64 * KIB);
+    (void)rig;
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    if (fs_read_file(path, &text, NULL) != STATUS_OK)
+        return;
+    char *at = text.data;
+    for (long pid = strtol(at, &at, 10); pid > 0; pid = strtol(at, &at, 10)) {
+        (void)kill((pid_t)pid, SIGKILL);
+        (void)waitpid((pid_t)pid, NULL, 0);
+    }
+}
+
+static int teardown(void **state)
+{
+    struct rig *rig = *state;
+    struct error err = {0};
+    (void)end_agent(rig, SIGKILL);
+    end_runners(rig);
+    fake_stop(rig->fake);
+    if (!getenv("KEEP"))
+        assert_ok(fs_remove_tree(rig->dir, &err), &err);
+    free(rig);
+    return 0;
+}
+
+static void begin(struct rig *rig)
+{
+    if (!copy_program(rig, "reprise-agent") || !copy_program(rig, "reprise-runner"))
+        skip();
+    start_agent(rig, "cpu:2", true);
+}
+
+static void desire(struct rig *rig)
+{
+    fake_desire(rig->fake, &rig->assignment, 1);
+}
+
+/* ---------------------------------------------------------------- what the fake has seen */
+
+static const json_t *rank_report(const struct fake_seen *seen, int64_t attempt, int64_t rank)
+{
+    size_t i, j;
+    const json_t *entry, *report;
+    json_array_foreach(seen->observed, i, entry) {
+        if (json_integer_value(json_object_get(entry, "attempt")) != attempt)
+            continue;
+        json_array_foreach(json_object_get(entry, "ranks"), j, report) {
+            if (json_integer_value(json_object_get(report, "rank")) == rank)
+                return report;
+        }
+    }
+    return NULL;
+}
+
+struct about {
+    int64_t attempt, rank, number;
+    const char *word;
+};
+
+static bool runs(const struct fake_seen *seen, void *context)
+{
+    struct about *about = context;
+    const json_t *report = rank_report(seen, about->attempt, about->rank);
+    about->number = json_integer_value(json_object_get(report, "pid"));
+    return about->number > 0;
+}
+
+static bool ended(const struct fake_seen *seen, void *context)
+{
+    struct about *about = context;
+    const json_t *exit = json_object_get(rank_report(seen, about->attempt, about->rank), "exit");
+    if (!json_is_object(exit))
+        return false;
+    about->number = json_integer_value(json_object_get(exit, "code"));
+    about->word = json_string_value(json_object_get(exit, "reason"));
+    return true;
+}
+
+static bool gone(const struct fake_seen *seen, void *context)
+{
+    const struct about *about = context;
+    return seen->observed && !rank_report(seen, about->attempt, about->rank);
+}
+
+static bool synced(const struct fake_seen *seen, void *context)
+{
+    return seen->syncs > *(const int *)context;
+}
+
+static bool has_lines(const struct fake_seen *seen, void *context)
+{
+    return seen->line_count >= *(const size_t *)context;
+}
+
+static bool has_result(const struct fake_seen *seen, void *context)
+{
+    (void)context;
+    return seen->result != NULL;
+}
+
+static bool has_uploads(const struct fake_seen *seen, void *context)
+{
+    return seen->upload_count >= *(const size_t *)context;
+}
+
+static bool has_output(const struct fake_seen *seen, void *context)
+{
+    return strstr(seen->output, *(const char *const *)context) != NULL;
+}
+
+/* Always false at once: for looking at what has been seen, under the lock. */
+struct look {
+    struct fake_seen seen;
+};
+
+static bool copy_seen(const struct fake_seen *seen, void *context)
+{
+    ((struct look *)context)->seen = *seen;
+    return true;
+}
+
+static struct look *look(struct rig *rig)
+{
+    static struct look copy;
+    assert_true(fake_wait(rig->fake, copy_seen, &copy));
+    return &copy;
+}
+
+static struct about await(struct rig *rig, fake_predicate_fn *predicate)
+{
+    struct about about = {.attempt = rig->assignment.attempt};
+    assert_true(fake_wait(rig->fake, predicate, &about));
+    return about;
+}
+
+static void await_output(struct rig *rig, const char *text)
+{
+    assert_true(fake_wait(rig->fake, has_output, &text));
+}
+
+static void attempt_path(const struct rig *rig, const char *name, char out[512])
+{
+    (void)snprintf(out, 512, "%s/attempts/" JOB "/%lld%s%s", rig->data,
+                   (long long)rig->assignment.attempt, name[0] ? "/" : "", name);
+}
+
+/* ---------------------------------------------------------------- tests */
+
+static void a_node_joins_once_and_keeps_its_credential_to_itself(void **state)
+{
+    struct rig *rig = *state;
+    char path[256];
+    struct stat info;
+    int none = 0;
+    begin(rig);
+    assert_true(fake_wait(rig->fake, synced, &none));
+    (void)snprintf(path, sizeof(path), "%s/credential.json", rig->data);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    assert_int_equal(end_agent(rig, SIGTERM), 0);
+    int before = look(rig)->seen.syncs;
+    start_agent(rig, "cpu:2", false);
+    assert_true(fake_wait(rig->fake, synced, &before));
+    assert_int_equal(look(rig)->seen.joins, 1);
+}
+
+static void gpu_slots_are_refused_by_name(void **state)
+{
+    struct rig *rig = *state;
+    char path[128];
+    CLEANUP(buf_clear) struct buf text;
+    struct error err = {0};
+    int status = 0;
+    buf_init(&text, 64 * KIB);
+    if (!copy_program(rig, "reprise-agent") || !copy_program(rig, "reprise-runner"))
+        skip();
+    start_agent(rig, "cuda", true);
+    assert_int_equal(waitpid(rig->pid, &status, 0), rig->pid);
+    rig->pid = 0;
+    assert_int_equal(WEXITSTATUS(status), 64);
+    (void)snprintf(path, sizeof(path), "%s/agent.log", rig->dir);
+    assert_ok(fs_read_file(path, &text, &err), &err);
+    assert_non_null(strstr(text.data, "slots \"cuda\": GPU slots come with a later release"));
+}
+
+static void a_job_runs_and_all_it_says_arrives_in_order(void **state)
+{
+    struct rig *rig = *state;
+    char path[512];
+    train(rig, "echo to people; step 1; save 100; printf model >$REPRISE_OUTPUT_DIR/m\n"
+               "say finished ',\"status\":\"succeeded\",\"model\":\"output/m\",\"sha256\":"
+               "\"" NUMERICS "\",\"metrics\":{\"accuracy\":0.5}'\n");
+    begin(rig);
+    desire(rig);
+    const struct about end = await(rig, ended);
+    assert_int_equal(end.number, 0);
+    assert_true(fake_wait(rig->fake, has_result, NULL));
+    await_output(rig, "to people");
+    const struct look *seen = look(rig);
+    assert_int_equal(seen->seen.line_count, 4);
+    assert_int_equal(seen->seen.upload_count, 2);
+    assert_string_equal(seen->seen.uploads[0].path, "/v1/agent/checkpoints/" JOB "/1/100/0");
+    assert_true(seen->seen.uploads[0].digest_right && seen->seen.uploads[0].lines_before >= 3);
+    assert_string_equal(seen->seen.uploads[1].path,
+                        "/v1/agent/artifacts/" JOB "/1/model.safetensors");
+    assert_true(seen->seen.uploads[1].digest_right && seen->seen.uploads[1].lines_before == 4);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(seen->seen.result, "model"), "bytes")),
+        5);
+    fake_desire(rig->fake, NULL, 0);
+    (void)await(rig, gone);
+    attempt_path(rig, "", path);
+    for (int i = 0; i < 500 && fs_exists(path); i++)
+        clock_sleep_ms(10);
+    assert_false(fs_exists(path));
+}
+
+static void an_end_is_told_at_once(void **state)
+{
+    struct rig *rig = *state;
+    train(rig, "while :; do sleep 0.01; done\n");
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    const int64_t killed_ms = clock_mono_ms();
+    assert_int_equal(kill(rank, SIGKILL), 0);
+    const struct about end = await(rig, ended);
+    print_message("killed rank told after %lld ms\n", (long long)(clock_mono_ms() - killed_ms));
+    assert_int_equal(end.number, -1);
+    assert_true(clock_mono_ms() - killed_ms < HEARTBEAT_MS / 2);
+}
+
+static void what_is_not_desired_any_more_is_killed_and_its_slot_is_used_again(void **state)
+{
+    struct rig *rig = *state;
+    train(rig, "date +%s%N >>\"$REPRISE_DATA_DIR/began\"; while :; do sleep 0.01; done\n");
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    rig->assignment.attempt = 2;
+    desire(rig);
+    const pid_t next = (pid_t)await(rig, runs).number;
+    assert_true(wait_pid_gone(rank));
+    assert_true(pid_alive(next));
+}
+
+static void a_stop_is_graceful(void **state)
+{
+    struct rig *rig = *state;
+    train(rig, "trap 'exit 75' TERM; step 1; while :; do sleep 0.01; done\n");
+    size_t two = 2;
+    begin(rig);
+    desire(rig);
+    assert_true(fake_wait(rig->fake, has_lines, &two));
+    rig->assignment.phase = DESIRED_STOP;
+    desire(rig);
+    assert_int_equal(await(rig, ended).number, 75);
+}
+
+static void what_never_ran_here_is_reported_as_ended(void **state)
+{
+    struct rig *rig = *state;
+    begin(rig);
+    rig->assignment.phase = DESIRED_KILL;
+    desire(rig);
+    const struct about end = await(rig, ended);
+    assert_int_equal(end.number, -1);
+    fake_desire(rig->fake, NULL, 0);
+    (void)await(rig, gone);
+}
+
+static void missing_data_is_named(void **state)
+{
+    struct rig *rig = *state;
+    begin(rig);
+    (void)snprintf(rig->assignment.data_dir, sizeof(rig->assignment.data_dir), "/no/such/data");
+    desire(rig);
+    assert_string_equal(await(rig, ended).word, "data_missing");
+}
+
+static void an_agent_that_dies_disturbs_nothing(void **state)
+{
+    struct rig *rig = *state;
+    static const int64_t pauses_ms[] = {100, 1000};
+    size_t lines = 3;
+    train(rig, "n=0; while :; do n=$((n + 1)); step $n; sleep 0.02; done\n");
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    for (size_t i = 0; i < COUNT_OF(pauses_ms); i++) {
+        assert_true(fake_wait(rig->fake, has_lines, &lines));
+        (void)end_agent(rig, SIGKILL);
+        clock_sleep_ms(pauses_ms[i]);
+        int before = look(rig)->seen.syncs;
+        start_agent(rig, "cpu:2", false);
+        assert_true(fake_wait(rig->fake, synced, &before));
+        assert_int_equal(await(rig, runs).number, rank);
+        lines = look(rig)->seen.line_count + 5;
+    }
+    assert_true(fake_wait(rig->fake, has_lines, &lines));
+    assert_true(pid_alive(rank));
+    /* No gap: the lines are 1, 2, 3, ... */
+    const struct look *seen = look(rig);
+    for (size_t i = 0; i < lines; i++) {
+        char expected[32];
+        (void)snprintf(expected, sizeof(expected), "\"seq\":%zu,", i + 1);
+        assert_non_null(strstr(seen->seen.lines[i], expected));
+    }
+}
+
+static void what_ended_while_the_agent_was_away_is_found(void **state)
+{
+    struct rig *rig = *state;
+    train(rig, "step 1; while ! test -e \"$REPRISE_DATA_DIR/go\"; do sleep 0.01; done\n"
+               "save 7; exit 9\n");
+    char path[256];
+    size_t one = 1;
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    (void)end_agent(rig, SIGKILL);
+    (void)snprintf(path, sizeof(path), "%s/go", rig->dataset);
+    write_text(path, "", 0600);
+    assert_true(wait_pid_gone(rank));
+    start_agent(rig, "cpu:2", false);
+    assert_int_equal(await(rig, ended).number, 9);
+    assert_true(fake_wait(rig->fake, has_uploads, &one));
+}
+
+static void a_runner_that_dies_is_named_and_leaves_nothing(void **state)
+{
+    struct rig *rig = *state;
+    char path[512];
+    train(rig, "sh -c 'while :; do sleep 1; done' & echo $! >\"$REPRISE_OUTPUT_DIR/child\"\n"
+               "echo $PPID >\"$REPRISE_OUTPUT_DIR/runner\"; wait\n");
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    attempt_path(rig, "output/runner", path);
+    const pid_t runner = (pid_t)wait_number(path);
+    attempt_path(rig, "output/child", path);
+    const pid_t child = (pid_t)wait_number(path);
+    assert_true(pid_alive(child));
+    assert_int_equal(kill(runner, SIGKILL), 0);
+    const struct about end = await(rig, ended);
+    assert_string_equal(end.word, "runner_lost");
+    assert_true(wait_pid_gone(rank) && wait_pid_gone(child));
+}
+
+static void nothing_is_lost_while_the_controller_is_away(void **state)
+{
+    struct rig *rig = *state;
+    size_t lines = 6;
+    train(rig, "step 1; while ! test -e \"$REPRISE_DATA_DIR/go\"; do sleep 0.01; done\n"
+               "step 2; save 3; step 4; echo x >\"$REPRISE_DATA_DIR/done\"; exit 3\n");
+    char path[256];
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    const uint16_t port = fake_port(rig->fake);
+    size_t two = 2;
+    assert_true(fake_wait(rig->fake, has_lines, &two));
+    struct fake *old = rig->fake;
+    struct fake *next = NULL;
+    {
+        /* The controller is gone, its database stays. */
+        struct fake *kept = fake_start(0, HEARTBEAT_MS);
+        fake_inherit(kept, old);
+        fake_stop(old);
+        rig->fake = kept;
+        (void)snprintf(path, sizeof(path), "%s/go", rig->dataset);
+        write_text(path, "", 0600);
+        assert_true(wait_pid_gone(rank));
+        next = fake_start(port, HEARTBEAT_MS);
+        fake_inherit(next, kept);
+        fake_stop(kept);
+        rig->fake = next;
+    }
+    assert_int_equal(await(rig, ended).number, 3);
+    lines = 5;
+    assert_true(fake_wait(rig->fake, has_lines, &lines));
+    size_t one = 1;
+    assert_true(fake_wait(rig->fake, has_uploads, &one));
+}
+
+static void an_agent_that_was_replaced_stops_itself(void **state)
+{
+    struct rig *rig = *state;
+    int none = 0;
+    int status = 0;
+    begin(rig);
+    assert_true(fake_wait(rig->fake, synced, &none));
+    fake_fence(rig->fake);
+    desire(rig); /* lets the held sync go */
+    assert_int_equal(waitpid(rig->pid, &status, 0), rig->pid);
+    rig->pid = 0;
+    assert_int_equal(WEXITSTATUS(status), 1);
+}
+
+static void a_fenced_attempt_has_its_uploads_dropped(void **state)
+{
+    struct rig *rig = *state;
+    char path[512];
+    train(rig, "save 1; save 2; exit 1\n");
+    begin(rig);
+    fake_refuse_uploads(rig->fake);
+    desire(rig);
+    assert_int_equal(await(rig, ended).number, 1);
+    fake_desire(rig->fake, NULL, 0);
+    attempt_path(rig, "", path);
+    for (int i = 0; i < 500 && fs_exists(path); i++)
+        clock_sleep_ms(10);
+    assert_false(fs_exists(path));
+}
+
+static void resume_from(struct rig *rig, const char *bytes)
+{
+    uint8_t digest[SHA256_BYTES];
+    sha256_of(bytes, strlen(bytes), digest);
+    rig->shard = (struct wire_shard_source){.of = 1, .bytes = (int64_t)strlen(bytes)};
+    sha256_hex(digest, rig->shard.sha256);
+    (void)snprintf(rig->shard.href, sizeof(rig->shard.href), "/v1/agent/checkpoints/" JOB "/1/7/0");
+    rig->assignment.attempt = 2;
+    rig->assignment.resume_step = 7;
+    rig->assignment.shards = &rig->shard;
+    rig->assignment.shard_count = 1;
+}
+
+static void a_node_resumes_from_its_own_disk(void **state)
+{
+    struct rig *rig = *state;
+    size_t one = 1;
+    train(rig, "test -e $REPRISE_RESUME_FROM/shard-00000-of-00001 && "
+               "exec cat $REPRISE_RESUME_FROM/shard-00000-of-00001\nsave 7; exit 1\n");
+    begin(rig);
+    desire(rig);
+    (void)await(rig, ended);
+    assert_true(fake_wait(rig->fake, has_uploads, &one));
+    resume_from(rig, "shard of step 7");
+    desire(rig);
+    assert_int_equal(await(rig, ended).number, 0);
+    await_output(rig, "shard of step 7");
+    assert_int_equal(look(rig)->seen.gets, 0);
+}
+
+static void a_node_fetches_what_it_does_not_have_and_checks_it(void **state)
+{
+    struct rig *rig = *state;
+    train(rig, "exec cat $REPRISE_RESUME_FROM/shard-00000-of-00001\n");
+    begin(rig);
+    fake_serve(rig->fake, "from elsewhere");
+    resume_from(rig, "from elsewhere");
+    desire(rig);
+    assert_int_equal(await(rig, ended).number, 0);
+    await_output(rig, "from elsewhere");
+    fake_serve(rig->fake, "from elsewherE");
+    rig->assignment.attempt = 3;
+    desire(rig);
+    assert_string_equal(await(rig, ended).word, "checkpoint_corrupt");
+}
+
+static void two_ranks_share_a_node(void **state)
+{
+    struct rig *rig = *state;
+    train(rig, "echo \"rank $RANK/$WORLD_SIZE local $LOCAL_RANK shm $REPRISE_SHARED_MEMORY.\"\n");
+    begin(rig);
+    rig->assignment.rank_count = 2;
+    rig->assignment.world_size = 2;
+    desire(rig);
+    struct about second = {.attempt = 1, .rank = 1};
+    assert_true(fake_wait(rig->fake, ended, &second));
+    assert_int_equal(second.number, 0);
+    await_output(rig, "rank 0/2 local 0 shm /proc/self/fd/9.");
+    await_output(rig, "rank 1/2 local 1 shm /proc/self/fd/9.");
+}
+
+static void the_agent_is_small_and_quick(void **state)
+{
+    struct rig *rig = *state;
+    char path[256];
+    CLEANUP(buf_clear) struct buf text;
+    struct error err = {0};
+    buf_init(&text, 64 * KIB);
+    train(rig, "date +%s%N >\"$REPRISE_DATA_DIR/began\"; exit 0\n");
+    begin(rig);
+    for (int64_t attempt = 1; attempt <= 3; attempt++) {
+        rig->assignment.attempt = attempt;
+        const int64_t now_ms = clock_wall_ms();
+        desire(rig);
+        (void)await(rig, ended);
+        (void)snprintf(path, sizeof(path), "%s/began", rig->dataset);
+        print_message("desired -> trainer's first lines: %.1f ms\n",
+                      (double)(wait_number(path) - now_ms * 1000000) / 1e6);
+    }
+    (void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)rig->pid);
+    assert_ok(fs_read_file(path, &text, &err), &err);
+    const char *pss = strstr(text.data, "Pss:");
+    assert_non_null(pss);
+    print_message("agent PSS %ld kB\n", strtol(pss + 4, NULL, 10));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_node_joins_once_and_keeps_its_credential_to_itself),
+        TEST(gpu_slots_are_refused_by_name),
+        TEST(a_job_runs_and_all_it_says_arrives_in_order),
+        TEST(an_end_is_told_at_once),
+        TEST(what_is_not_desired_any_more_is_killed_and_its_slot_is_used_again),
+        TEST(a_stop_is_graceful),
+        TEST(what_never_ran_here_is_reported_as_ended),
+        TEST(missing_data_is_named),
+        TEST(an_agent_that_dies_disturbs_nothing),
+        TEST(what_ended_while_the_agent_was_away_is_found),
+        TEST(a_runner_that_dies_is_named_and_leaves_nothing),
+        TEST(nothing_is_lost_while_the_controller_is_away),
+        TEST(an_agent_that_was_replaced_stops_itself),
+        TEST(a_fenced_attempt_has_its_uploads_dropped),
+        TEST(a_node_resumes_from_its_own_disk),
+        TEST(a_node_fetches_what_it_does_not_have_and_checks_it),
+        TEST(two_ranks_share_a_node),
+        TEST(the_agent_is_small_and_quick),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
