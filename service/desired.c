@@ -65,6 +65,17 @@ static void add_shards(void *context, const struct checkpoint_row *checkpoint,
     }
 }
 
+static enum status fill_data_dir(struct rendering *rendering, const struct desired_attempt *from,
+                                 struct wire_assignment *out)
+{
+    struct dataset_row dataset;
+    if (from->job->dataset[0] == '\0')
+        return STATUS_OK;
+    TRY(reader_dataset(rendering->reader, from->job->dataset, &dataset, rendering->err));
+    copy(out->data_dir, sizeof(out->data_dir), dataset.path);
+    return STATUS_OK;
+}
+
 static enum status fill_from_database(struct rendering *rendering,
                                       const struct desired_attempt *from,
                                       struct wire_assignment *out)
@@ -75,17 +86,18 @@ static enum status fill_from_database(struct rendering *rendering,
     out->spec = strdup(view.spec);
     if (out->spec == NULL)
         return error_set(err, STATUS_NO_MEMORY, "spec of job %s: out of memory", from->job->id);
-    struct dataset_row dataset = {0};
-    if (from->job->dataset[0] != '\0') {
-        TRY(reader_dataset(rendering->reader, from->job->dataset, &dataset, err));
-        copy(out->data_dir, sizeof(out->data_dir), dataset.path);
-    }
+    TRY(fill_data_dir(rendering, from, out));
     if (from->attempt->resume_step == 0)
         return STATUS_OK;
-    TRY(reader_checkpoint(rendering->reader, from->job->id, from->attempt->resume_step, add_shards,
-                          out, err));
-    if (out->shard_count == 0)
-        return error_set(err, STATUS_NO_MEMORY, "shards of job %s: out of memory", from->job->id);
+    /*
+     * An attempt that has gone on and committed newer checkpoints may have outlived the one that it
+     * resumed from. Its ranks have it already; only a start would need the shards.
+     */
+    struct error gone = {0};
+    const enum status status = reader_checkpoint(
+        rendering->reader, from->job->id, from->attempt->resume_step, add_shards, out, &gone);
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND)
+        return error_set(err, status, "%s", gone.text);
     return STATUS_OK;
 }
 

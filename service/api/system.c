@@ -183,7 +183,8 @@ void system_file(struct http_request *request)
 
 void system_openapi(struct http_request *request)
 {
-    const struct embedded_file *file = embedded_find("schema/openapi.json");
+    /* JSON is YAML: the file is written in the part that both are. */
+    const struct embedded_file *file = embedded_find("schema/openapi.yaml");
     if (file == NULL)
         http_reply_problem(request, 404, "not_found", "this build carries no openapi.json");
     else
