@@ -119,9 +119,14 @@ static enum status read_token_file(const char *path, char out[256], struct error
     return STATUS_OK;
 }
 
+static bool is_given(const char *text)
+{
+    return text && *text;
+}
+
 static void choose(char *out, size_t size, const char *first, const char *second)
 {
-    snprintf(out, size, "%s", first ? first : second);
+    snprintf(out, size, "%s", is_given(first) ? first : second);
 }
 
 static enum status find_connection(struct cli *cli, const struct cli_common *common,
@@ -132,11 +137,11 @@ static enum status find_connection(struct cli *cli, const struct cli_common *com
     choose(cli->server, sizeof cli->server, common->server, configured.server);
     for (size_t end = strlen(cli->server); end > 0 && cli->server[end - 1] == '/'; end--)
         cli->server[end - 1] = 0;
-    if (common->token) {
+    if (is_given(common->token)) {
         choose(cli->token, sizeof cli->token, common->token, "");
         return STATUS_OK;
     }
-    if (common->token_file)
+    if (is_given(common->token_file))
         return read_token_file(common->token_file, cli->token, err);
     choose(cli->token, sizeof cli->token, NULL, configured.token);
     if (!cli->token[0] && configured.token_file[0])

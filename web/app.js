@@ -20,7 +20,8 @@ let token = "";
 let chosen = ""; /* id of the job whose details are shown */
 let refreshing = false;
 let refreshWanted = false;
-let generation = 0; /* rises with each sign-in and sign-out: older loops end */
+let generation = 0; /* rises with each sign-in, sign-out and choice: older streams end */
+let abort = new AbortController(); /* of the stream of this generation */
 
 /* ---- talking to the controller ---- */
 
@@ -54,23 +55,32 @@ async function* lines(answer) {
   }
 }
 
-async function followStream(mine) {
+/* Reads one stream to its end. */
+async function readStream(mine, signal) {
+  const topics = chosen ? `job:${chosen},queue,nodes` : "queue,nodes";
+  const answer = await api(`/v1/stream?topics=${encodeURIComponent(topics)}`, {
+    headers: { Accept: "application/x-ndjson" }, signal,
+  });
+  say("live", "live");
+  wantRefresh();
+  for await (const line of lines(answer)) {
+    if (mine === generation && line) {
+      wantRefresh();
+    }
+  }
+}
+
+async function followStream() {
+  abort.abort();
+  abort = new AbortController();
+  const mine = ++generation;
   while (mine === generation) {
     try {
-      const answer = await api("/v1/stream?topics=jobs,nodes,queue", {
-        headers: { Accept: "application/x-ndjson" },
-      });
-      say("live", "live");
-      wantRefresh();
-      for await (const line of lines(answer)) {
-        if (mine !== generation) {
-          return;
-        }
-        if (line) {
-          wantRefresh();
-        }
-      }
+      await readStream(mine, abort.signal);
     } catch (error) {
+      if (mine !== generation) {
+        return;
+      }
       if (error instanceof Denied) {
         signOut(error.message);
         return;
@@ -106,7 +116,7 @@ async function wantRefresh() {
 async function refresh() {
   const [jobs, nodes] = await Promise.all([apiJson("/v1/jobs?limit=50"), apiJson("/v1/nodes?limit=200")]);
   if (!chosen && jobs.items.length > 0) {
-    chosen = (jobs.items.find((job) => LIVE_STATES.includes(job.state)) || jobs.items[0]).id;
+    choose((jobs.items.find((job) => LIVE_STATES.includes(job.state)) || jobs.items[0]).id);
   }
   drawJobs(jobs.items);
   drawNodes(nodes.items, jobs.items);
@@ -170,8 +180,10 @@ function progressCell(row, progress) {
 }
 
 function choose(id) {
-  chosen = id;
-  wantRefresh();
+  if (id !== chosen) {
+    chosen = id;
+    followStream();
+  }
 }
 
 function drawJobs(jobs) {
@@ -324,18 +336,18 @@ function say(kind, text) {
 function signIn(text) {
   token = text.trim();
   sessionStorage.setItem(STORAGE_KEY, token);
-  generation++;
   $("sign-in").hidden = true;
   $("page").hidden = false;
   $("sign-out").hidden = false;
   say("", "connecting");
-  followStream(generation);
+  followStream();
 }
 
 function signOut(why) {
   token = "";
   chosen = "";
   generation++;
+  abort.abort();
   sessionStorage.removeItem(STORAGE_KEY);
   $("page").hidden = true;
   $("sign-out").hidden = true;
