@@ -32,6 +32,7 @@ struct create_config {
     const char *role;
     const char *project;
     const char *name;
+    const char *expires_in;
 };
 
 static int run_create(struct cli *cli, const void *config, char **words, int count)
@@ -46,6 +47,8 @@ static int run_create(struct cli *cli, const void *config, char **words, int cou
         json_object_set_new(body, "project", json_string(create->project));
     if (create->name)
         json_object_set_new(body, "name", json_string(create->name));
+    if (create->expires_in)
+        json_object_set_new(body, "expires_in", json_string(create->expires_in));
     CLI_TRY(cli_call(cli, "POST", "/v1/tokens", body, &answer));
     if (cli->output != OUTPUT_TABLE && cli->output != OUTPUT_NAME) {
         print_object(cli, token_columns, "id", answer);
@@ -76,27 +79,34 @@ static int run_rm(struct cli *cli, const void *config, char **words, int count)
 
 static const struct option_row token_rows[] = {CLI_COMMON_ROWS, OPTION_END};
 
-static const struct option_row create_rows[] = {{.name = "role",
-                                                 .environment = "",
-                                                 .kind = OPTION_TEXT,
-                                                 .offset = offsetof(struct create_config, role),
-                                                 .value = "ROLE",
-                                                 .required = true,
-                                                 .help = "viewer, submitter or operator"},
-                                                {.name = "project",
-                                                 .environment = "",
-                                                 .kind = OPTION_TEXT,
-                                                 .offset = offsetof(struct create_config, project),
-                                                 .value = "NAME",
-                                                 .help = "good for this project alone"},
-                                                {.name = "name",
-                                                 .environment = "",
-                                                 .kind = OPTION_TEXT,
-                                                 .offset = offsetof(struct create_config, name),
-                                                 .value = "TEXT",
-                                                 .help = "whose it is"},
-                                                CLI_COMMON_ROWS,
-                                                OPTION_END};
+static const struct option_row create_rows[] = {
+    {.name = "role",
+     .environment = "",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct create_config, role),
+     .value = "ROLE",
+     .required = true,
+     .help = "viewer, submitter or operator"},
+    {.name = "project",
+     .environment = "",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct create_config, project),
+     .value = "NAME",
+     .help = "good for this project alone"},
+    {.name = "name",
+     .environment = "",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct create_config, name),
+     .value = "TEXT",
+     .help = "whose it is"},
+    {.name = "expires-in",
+     .environment = "",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct create_config, expires_in),
+     .value = "DURATION",
+     .help = "good for so long, such as 30d (default: until it is revoked)"},
+    CLI_COMMON_ROWS,
+    OPTION_END};
 
 const struct cli_verb verb_token_ls = {
     .program = {.name = "reprise token ls",

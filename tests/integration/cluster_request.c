@@ -20,6 +20,7 @@
 #define REQUEST_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS 5000
 #define MODEL_BYTES_MAX    (1024LL * MIB)
+#define NODE_POLL_MS       5
 #define POLL_ROUND         "200ms"
 
 struct http_client *cluster_client_new(const struct cluster *cluster)
@@ -263,17 +264,15 @@ int64_t cluster_wait_checkpoint(struct cluster *cluster, const char *job, int64_
 void cluster_wait_node(struct cluster *cluster, size_t node, const char *state, int64_t timeout_ms)
 {
     const int64_t deadline = clock_mono_ms() + process_patience(timeout_ms);
-    json_int_t revision = 0;
     for (;;) {
         CLEANUP(json_cleanup)
-        json_t *now = cluster_get(cluster, "/v1/nodes/%s?revision=%lld&wait=" POLL_ROUND,
-                                  cluster->nodes[node].id, (long long)revision);
+        json_t *now = cluster_get(cluster, "/v1/nodes/%s", cluster->nodes[node].id);
         const char *shown = json_string_value(json_object_get(now, "state"));
         if (shown && strcmp(shown, state) == 0)
             return;
         if (clock_mono_ms() > deadline)
             fail_msg("node %zu is %s, not %s", node, shown ? shown : "nothing", state);
-        revision = json_integer_value(json_object_get(now, "revision"));
+        clock_sleep_ms(NODE_POLL_MS);
     }
 }
 
