@@ -271,7 +271,7 @@ function drawJob(job, attempts, loss, nodes) {
 
 /* ---- the chart: loss by step, a dashed line where an attempt resumed ---- */
 
-const CHART = { left: 48, right: 708, top: 14, bottom: 194 };
+const CHART = { left: 48, right: 988, top: 14, bottom: 214 };
 
 function svg(name, attributes, text) {
   const made = document.createElementNS(SVG, name);
@@ -320,8 +320,8 @@ function drawChart(loss, attempts, of) {
   const points = loss.step.map((step, i) => `${x(step).toFixed(1)},${y(loss.value[i]).toFixed(1)}`);
   chart.append(
     svg("polyline", { class: "line", points: points.join(" ") }),
-    svg("text", { x: CHART.left, y: 212 }, "step 0"),
-    svg("text", { x: CHART.right, y: 212, "text-anchor": "end" }, `${Math.max(of || 0, lastStep)}`));
+    svg("text", { x: CHART.left, y: 232 }, "step 0"),
+    svg("text", { x: CHART.right, y: 232, "text-anchor": "end" }, `${Math.max(of || 0, lastStep)}`));
   $("chart-line").textContent =
     `loss ${loss.value[loss.value.length - 1].toPrecision(4)} at step ${lastStep}; dashed: resumed there`;
 }
