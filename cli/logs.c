@@ -17,17 +17,11 @@ struct logs_config {
     bool follow;
 };
 
-/* Collects an error's body; prints everything else as it comes. */
-struct log_sink {
-    struct http_exchange *exchange;
-    bool failed;
-};
-
 static bool write_chunk(void *context, const char *bytes, size_t size)
 {
-    struct log_sink *sink = context;
-    sink->failed = fwrite(bytes, 1, size, stdout) != size || fflush(stdout) != 0;
-    return !sink->failed;
+    bool *broken = context;
+    *broken = fwrite(bytes, 1, size, stdout) != size || fflush(stdout) != 0;
+    return !*broken;
 }
 
 static int print_logs(struct cli *cli, const struct logs_config *logs, const char *path)
@@ -41,15 +35,15 @@ static int print_logs(struct cli *cli, const struct logs_config *logs, const cha
         fwrite(body.data, 1, body.size, stdout);
         return EXIT_DONE;
     }
-    struct log_sink sink = {.exchange = &exchange};
+    bool broken = false;
     exchange.chunk = write_chunk;
-    exchange.chunk_context = &sink;
+    exchange.chunk_context = &broken;
     interrupt_watch(cli->client);
     struct error err = {0};
     const enum status status = http_client_send(cli->client, &exchange, &err);
     if (interrupted())
         return EXIT_INTERRUPTED;
-    if (sink.failed)
+    if (broken)
         return EXIT_DONE; /* the reader of our pipe has seen enough */
     if (status != STATUS_OK)
         return cli_report(cli, &err);
