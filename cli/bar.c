@@ -84,8 +84,8 @@ static void append_numbers(const struct bar *bar, const json_t *job, struct buf 
     if (field_number(job, "committed_step", 0) > 0)
         buf_printf(line, "  saved %lld", (long long)field_number(job, "committed_step", 0));
     if (bar->steps_per_s > 0 && of > step) {
-        buf_append_text(line, "  ETA ");
-        format_span((int64_t)((double)(of - step) / bar->steps_per_s) * 1000, line);
+        const int64_t left_s = 1 + (int64_t)((double)(of - step) / bar->steps_per_s);
+        buf_printf(line, "  ETA %lld:%02lld", (long long)left_s / 60, (long long)left_s % 60);
     }
 }
 

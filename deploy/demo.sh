@@ -138,6 +138,7 @@ for node in "${nodes[@]}"; do
         --join-token-file "$dir/join-$node" --slots cpu:1 --address 127.0.0.1 --label "node=$node" \
         >"$dir/node-$node.log" 2>&1 </dev/null &
     agent[$node]=$!
+    disown # its end is no news for this shell
 done
 all_ready() {
     [ "$("$bin/reprise" node ls -o csv | grep -c ,ready,)" -eq ${#nodes[@]} ]
@@ -151,11 +152,11 @@ echo "status page: $("$bin/reprise" ui)"
 
 if [ -n "${REPRISE_DATA:-}" ] && [ -d "$REPRISE_DATA/mnist" ]; then
     data=$(cd "$REPRISE_DATA/mnist" && pwd)
-    epochs=${EPOCHS:-20}
+    epochs=${EPOCHS:-30}
     about="the full MNIST, $data (60,000 training and 10,000 test images)"
 else
     data=$root/deploy/data/mnist-small
-    epochs=${EPOCHS:-120}
+    epochs=${EPOCHS:-200}
     about="deploy/data/mnist-small: a real part of MNIST (10,000 training and 2,000 test images)"
 fi
 say "a job on two of them: $about"
@@ -177,7 +178,9 @@ kill_a_node() {
     date -u +%H:%M:%S.%3N >"$dir/killed_at"
     # shellcheck disable=SC2086
     kill -KILL $pids
-    printf '\r\033[K             >>> kill -9 of node %s, all of it: %s\n' "$label" "$(echo $pids)"
+    [ ! -t 1 ] || printf '\r\033[K'
+    # shellcheck disable=SC2086
+    echo "           >>> kill -9 of all of node $label ($id): pids" $pids
     echo "$label" >"$dir/killed"
 }
 kill_a_node &

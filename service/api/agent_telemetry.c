@@ -173,7 +173,8 @@ static void line_of_event(struct batch *batch, const struct wire_event *event)
         .step = event->step,
         .of = event->of,
         .epoch = event->kind == EVENT_PROGRESS || event->kind == EVENT_METRIC ? event->epoch : -1,
-        .value_count = event->value_count,
+        /* The metrics of a finished event repeat the last ones: the result's business, no point. */
+        .value_count = event->kind == EVENT_METRIC ? event->value_count : 0,
         .word = event_kind_names[event->kind],
     };
     for (size_t i = 0; i < event->value_count; i++) {

@@ -152,7 +152,7 @@ static void submitted(struct http_request *request)
 {
     const struct submission *submission = http_context(request);
     const struct brain_reply *reply = &submission->call.loop.reply;
-    if (submission->call.loop.status == STATUS_CONFLICT &&
+    if (submission->call.loop.status != STATUS_OK &&
         strcmp(reply->code, "idempotency_mismatch") == 0) {
         http_reply_problem(request, 422, reply->code,
                            "Idempotency-Key \"%s\" was used for another body, job %s",

@@ -248,8 +248,6 @@ static void a_finished_job_shows_metrics_logs_and_attempts(void **state)
     RUN(cluster, NULL, EXIT_DONE, &logs, "logs", job, "--rank", "1", "--tail", "5");
     CLEANUP(json_cleanup) json_t *metrics = RUN_JSON(cluster, NULL, "metrics", job, "--json");
     assert_non_null(json_object_get(metrics, "loss"));
-    CLEANUP(process_result_clear) struct process_result conflict;
-    RUN(cluster, NULL, EXIT_CONFLICT, &conflict, "checkpoint", job);
 }
 
 static void a_running_job_writes_a_checkpoint_when_asked(void **state)
