@@ -91,7 +91,18 @@ void local_end_rest(struct local *local, enum reason reason, const char *detail,
         rank->exit_code = -1;
         rank->exit_reason = reason;
         rank->end_boot_ms = now_boot_ms;
-        (void)text_copy(rank->detail, sizeof(rank->detail), detail);
+        local_set_detail(rank, detail);
+    }
+}
+
+void local_set_detail(struct local_rank *rank, const char *text)
+{
+    (void)text_copy(rank->detail, sizeof(rank->detail), text);
+    for (char *at = rank->detail; *at;) {
+        const size_t bytes = text_utf8_bytes(at, strlen(at));
+        if (bytes == 0 || (unsigned char)*at < ' ')
+            *at = bytes == 0 ? '?' : ' ';
+        at += bytes > 0 ? bytes : 1;
     }
 }
 

@@ -71,6 +71,8 @@ bool local_all_ended(const struct local *local);
 /* Gives every rank without an end this one. */
 void local_end_rest(struct local *local, enum reason reason, const char *detail,
                     int64_t now_boot_ms);
+/* Text from programs and logs becomes fit for JSON: valid UTF-8, one line, cut to size. */
+void local_set_detail(struct local_rank *rank, const char *text);
 
 /* exit.json, in the form that the runner writes (agent/runner/exit_record.h). */
 MUST_CHECK enum status local_read_exits(struct local *local, struct error *err);

@@ -221,7 +221,12 @@ static void take_prepared(struct loop *loop)
         else if (local && take_runner(loop, local, task, &err) != STATUS_OK)
             log_attempt(LOG_ERROR, "attempt_unwatched", err.text, local);
         if (local && task->started) {
-            log_attempt(LOG_INFO, "attempt_started", "the runner lives", local);
+            char text[96];
+            (void)snprintf(
+                text, sizeof(text), "files after %lld ms, shards %lld, data %lld, runner %lld",
+                (long long)task->took_ms[PREPARE_FILES], (long long)task->took_ms[PREPARE_SHARDS],
+                (long long)task->took_ms[PREPARE_DATA], (long long)task->took_ms[PREPARE_SPAWN]);
+            log_attempt(LOG_INFO, "attempt_started", text, local);
             hear_link(loop, local);
         }
         prepare_task_free(task);
@@ -258,6 +263,8 @@ static void remove_local(struct loop *loop, struct local *local)
         intent_remove(local->folder);
         if (fs_remove_tree(local->folder, &err) != STATUS_OK)
             log_attempt(LOG_WARN, "folder_kept", err.text, local);
+        *strrchr(local->folder, '/') = 0;
+        (void)rmdir(local->folder); /* the job's, if this was its last attempt here */
     }
     log_attempt(LOG_DEBUG, "attempt_removed", "delivered and not wanted any more", local);
     local_free(local);
@@ -429,8 +436,10 @@ static enum status adopt(struct loop *loop, struct error *err)
         if (local->link_fd >= 0)
             TRY(watch(loop, local->link_fd, err));
         /* Without event files it never started, so there is nothing to deliver. */
-        if (spool_follow(loop->spool, local, &own) != STATUS_OK)
-            local->delivered = true;
+        const enum status followed = spool_follow(loop->spool, local, &own);
+        local->delivered = followed == STATUS_NOT_FOUND;
+        if (followed != STATUS_OK && followed != STATUS_NOT_FOUND)
+            log_attempt(LOG_ERROR, "attempt_unwatched", own.text, local);
         loop->worked = true;
     }
     loop->changed = true;

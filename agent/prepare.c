@@ -14,6 +14,7 @@
 #include "agent/fetch.h"
 #include "agent/intent.h"
 #include "agent/link.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/http_client.h"
 #include "base/queue.h"
@@ -229,14 +230,21 @@ static enum status spawn_runner(const struct site *site, struct prepare_task *ta
 static enum status prepare_one(struct worker *worker, struct prepare_task *task, struct error *err)
 {
     struct preparer *preparer = worker->preparer;
+    int64_t *const ms = task->took_ms;
+    const int64_t began_ms = clock_mono_ms();
     TRY(make_files(preparer->site, task, err));
+    ms[PREPARE_FILES] = clock_mono_ms() - began_ms;
     TRY(fetch(worker, task, err));
+    ms[PREPARE_SHARDS] = clock_mono_ms() - began_ms;
     TRY(decode_data(preparer, task, err));
+    ms[PREPARE_DATA] = clock_mono_ms() - began_ms;
     if (__atomic_load_n(&task->cancelled, __ATOMIC_ACQUIRE)) {
         task->reason = REASON_STOPPED;
         return error_set(err, STATUS_CONFLICT, "stopped before it started");
     }
-    return spawn_runner(preparer->site, task, err);
+    TRY(spawn_runner(preparer->site, task, err));
+    ms[PREPARE_SPAWN] = clock_mono_ms() - began_ms;
+    return STATUS_OK;
 }
 
 static void *run_worker(void *context)

@@ -28,6 +28,8 @@
 
 struct preparer;
 
+enum prepare_stage { PREPARE_FILES, PREPARE_SHARDS, PREPARE_DATA, PREPARE_SPAWN, PREPARE_STAGES };
+
 struct prepare_task {
     struct wire_sync_answer held; /* a copy of the assignment */
     char folder[LOCAL_FOLDER_BYTES];
@@ -40,6 +42,7 @@ struct prepare_task {
     enum reason reason;
     int64_t exit_code; /* of the trainer's decode, -1 else */
     struct error error;
+    int64_t took_ms[PREPARE_STAGES]; /* from the start to the end of each stage */
 };
 
 MUST_CHECK enum status prepare_start(const struct site *site, struct preparer **out,

@@ -3,8 +3,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/text.h"
-
 static const enum reason reasons[RUNNER_REASON_COUNT] = {
     [RUNNER_REASON_NONE] = REASON_NONE,
     [RUNNER_REASON_HANG] = REASON_HANG,
@@ -28,7 +26,7 @@ static void take_end(struct local_rank *rank, const struct runner_news *news)
     rank->exit_reason = news->reason >= 0 && news->reason < RUNNER_REASON_COUNT
                             ? reasons[news->reason]
                             : REASON_NONE;
-    (void)text_copy(rank->detail, sizeof(rank->detail), news->detail);
+    local_set_detail(rank, news->detail);
 }
 
 bool runner_news_apply(struct local *local, const struct runner_news *news, int page_fd)

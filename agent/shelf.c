@@ -41,31 +41,63 @@ static void prune_steps(const char *folder)
     free(entries);
 }
 
-/* One job too many: the one whose folder has been unchanged for longest goes. */
-static void prune_jobs(const char *root)
+/* What the shelf holds, and the job whose folder has been unchanged for longest. */
+struct shelf_sum {
+    int64_t bytes;
+    int jobs;
+    time_t oldest_time;
+    char oldest[PATH_ROOM];
+};
+
+static int64_t folder_bytes(const char *folder)
 {
+    struct dirent **entries = NULL;
+    int64_t bytes = 0;
+    const int count = scandir(folder, &entries, is_entry, NULL);
+    for (int i = 0; i < count; i++) {
+        char path[PATH_ROOM + ENTRY_BYTES];
+        struct stat info;
+        if (fs_path(path, sizeof(path), NULL, "%s/%s", folder, entries[i]->d_name) == STATUS_OK &&
+            stat(path, &info) == 0)
+            bytes += info.st_size;
+        free(entries[i]);
+    }
+    free(entries);
+    return bytes;
+}
+
+static void sum_up(const char *root, struct shelf_sum *out)
+{
+    memset(out, 0, sizeof(*out));
     DIR *folder = opendir(root);
-    char path[PATH_ROOM];
-    char oldest[PATH_ROOM] = "";
-    struct timespec oldest_time = {0};
-    int count = 0;
-    if (!folder)
-        return;
-    for (const struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
+    for (const struct dirent *entry = folder ? readdir(folder) : NULL; entry;
+         entry = readdir(folder)) {
+        char path[PATH_ROOM];
         struct stat info;
         if (entry->d_name[0] == '.' ||
             fs_path(path, sizeof(path), NULL, "%s/%s", root, entry->d_name) != STATUS_OK ||
             stat(path, &info) != 0)
             continue;
-        count++;
-        if (!oldest[0] || info.st_mtim.tv_sec < oldest_time.tv_sec) {
-            oldest_time = info.st_mtim;
-            memcpy(oldest, path, sizeof(oldest));
+        out->jobs++;
+        out->bytes += folder_bytes(path);
+        if (!out->oldest[0] || info.st_mtime < out->oldest_time) {
+            out->oldest_time = info.st_mtime;
+            memcpy(out->oldest, path, sizeof(out->oldest));
         }
     }
-    (void)closedir(folder);
-    if (count > SHELF_JOBS_MAX)
-        (void)!fs_remove_tree(oldest, NULL);
+    if (folder)
+        (void)closedir(folder);
+}
+
+/* Too many jobs or bytes: the job longest untouched goes, but never the last one. */
+static void prune_jobs(const char *root)
+{
+    struct shelf_sum sum;
+    for (sum_up(root, &sum); sum.jobs > 1; sum_up(root, &sum)) {
+        const bool over = sum.jobs > SHELF_JOBS_MAX || sum.bytes > SHELF_BYTES_MAX;
+        if (!over || fs_remove_tree(sum.oldest, NULL) != STATUS_OK)
+            return;
+    }
 }
 
 enum status shelf_put(const char *data_dir, const char *job, int64_t step, const char *sha256,

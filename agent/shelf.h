@@ -8,7 +8,7 @@
  * A shelf is only a short cut: every shard taken from it is hashed again.
  *
  * Threads: any; the file system is the only state. Limits: SHELF_STEPS_MAX steps a job,
- * SHELF_JOBS_MAX jobs, the ones longest untouched go first.
+ * SHELF_JOBS_MAX jobs, SHELF_BYTES_MAX in all; the jobs longest untouched go first.
  */
 
 #include <stdint.h>
@@ -17,6 +17,7 @@
 
 #define SHELF_STEPS_MAX 2
 #define SHELF_JOBS_MAX  64
+#define SHELF_BYTES_MAX (INT64_C(4) * 1024 * MIB)
 
 MUST_CHECK enum status shelf_put(const char *data_dir, const char *job, int64_t step,
                                  const char *sha256, const char *path, struct error *err);

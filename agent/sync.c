@@ -90,10 +90,10 @@ static enum status decode_answer(const struct buf *body, struct wire_sync_answer
     return json_problems_status(&problems, err);
 }
 
-static void set_flag(struct sync *sync, bool *flag)
+static void set_fenced(struct sync *sync)
 {
     (void)pthread_mutex_lock(&sync->mutex);
-    *flag = true;
+    sync->inbox.fenced = true;
     (void)pthread_mutex_unlock(&sync->mutex);
     wake_main(sync);
 }
@@ -103,14 +103,12 @@ static enum status take_answer(struct channel *channel, const struct http_exchan
 {
     struct sync *sync = channel->sync;
     if (exchange->out_code == 409) {
-        set_flag(sync, &sync->inbox.fenced);
+        set_fenced(sync);
         return error_set(err, STATUS_CONFLICT, "a newer agent speaks for this node");
     }
-    if (exchange->out_code == 401 || exchange->out_code == 403) {
-        set_flag(sync, &sync->inbox.refused);
+    if (exchange->out_code == 401 || exchange->out_code == 403)
         return error_set(err, STATUS_DENIED, "the controller refuses our credential: %ld",
                          exchange->out_code);
-    }
     if (exchange->out_code != 200)
         return error_set(err, STATUS_UNAVAILABLE, "sync was answered %ld: %.200s",
                          exchange->out_code, exchange->out_body->data);

@@ -36,7 +36,6 @@ struct sync_options {
 /* What came down since the last look. */
 struct sync_inbox {
     bool fenced;      /* a newer session of this node exists: stop */
-    bool refused;     /* the controller does not know our credential */
     bool has_desired; /* `answer` is the newest desired set, owned by the taker */
     struct wire_sync_answer answer;
     int64_t lease_boot_ms; /* 0: none yet */
