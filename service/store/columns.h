@@ -13,6 +13,9 @@
 #include "service/brain/rows.h"
 #include "service/store/sql.h"
 
+/* The states that are not terminal, for statements: job_state_is_terminal() says the same. */
+#define JOB_LIVE_STATES "('queued', 'starting', 'running', 'recovering', 'cancelling')"
+
 /* What a submit fixes. */
 #define JOB_FIXED_COLUMNS(X)                                          \
     X(TEXT, name, name)                                               \

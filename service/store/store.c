@@ -49,7 +49,7 @@ static int stop_after_deadline(void *deadline_mono_ms)
 }
 
 /* Refuses a damaged file. Of a large one it checks as much as the time allows. */
-static enum status quick_check(sqlite3 *db, const char *path, struct error *err)
+static enum status quick_check(sqlite3 *db, struct error *err)
 {
     int64_t deadline_mono_ms = clock_mono_ms() + STORE_QUICK_CHECK_MS;
     sqlite3_stmt *stmt = NULL;
@@ -62,9 +62,7 @@ static enum status quick_check(sqlite3 *db, const char *path, struct error *err)
     if (rc == SQLITE_ROW) {
         const char *verdict = (const char *)sqlite3_column_text(stmt, 0);
         if (verdict == NULL || strcmp(verdict, "ok") != 0)
-            status = error_set(err, STATUS_CORRUPT,
-                               "%s is damaged (%s): restore the newest backup into its place", path,
-                               verdict != NULL ? verdict : "?");
+            status = error_set(err, STATUS_CORRUPT, "%s", verdict != NULL ? verdict : "?");
     } else if (rc != SQLITE_INTERRUPT) {
         status = sql_status(db, rc, "quick_check", err);
     }
@@ -83,15 +81,26 @@ static int note_wal_pages(void *context, sqlite3 *db, const char *name, int page
     return SQLITE_OK;
 }
 
+static enum status open_database(struct store *store, const char *path, struct error *err)
+{
+    TRY(sql_open(path, SQL_WRITER, true, &store->db, err));
+    (void)sqlite3_wal_hook(store->db, note_wal_pages, store);
+    TRY(quick_check(store->db, err));
+    return migrate(store->db, MIGRATE_STATE, path, err);
+}
+
 static enum status open_file(struct store *store, const char *data_dir, struct error *err)
 {
     char path[STORE_PATH_BYTES_MAX];
+    struct error why = {0};
     TRY(fs_path(path, sizeof path, err, "%s/state.db", data_dir));
     TRY(lock_folder(data_dir, &store->lock_fd, err));
-    TRY(sql_open(path, SQL_WRITER, true, &store->db, err));
-    (void)sqlite3_wal_hook(store->db, note_wal_pages, store);
-    TRY(quick_check(store->db, path, err));
-    TRY(migrate(store->db, MIGRATE_STATE, path, err));
+    const enum status status = open_database(store, path, &why);
+    if (status == STATUS_CORRUPT)
+        return error_set(err, status, "%s is damaged (%s): restore the newest backup in its place",
+                         path, why.text);
+    if (status != STATUS_OK)
+        return error_set(err, status, "%s", why.text);
     return fs_fsync_dir(data_dir, err);
 }
 

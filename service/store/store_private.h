@@ -79,12 +79,10 @@
                          ") VALUES (?" JOIN_TOKEN_COLUMNS(COLUMN_MARK) ")")                        \
     X(LOAD_NODES, "SELECT " NODE_SELECT ", labels FROM nodes ORDER BY id")                         \
     X(LOAD_SLOTS, "SELECT " SLOT_SELECT " FROM slots ORDER BY node, slot")                         \
-    X(LOAD_JOBS, "SELECT " JOB_SELECT " FROM jobs WHERE state IN ('queued', 'starting', 'running'," \
-                 " 'recovering', 'cancelling') OR id IN (SELECT job FROM ranks WHERE ended = 0)"   \
-                 " ORDER BY id")                                                                   \
+    X(LOAD_JOBS, "SELECT " JOB_SELECT " FROM jobs WHERE state IN " JOB_LIVE_STATES                 \
+                 " OR id IN (SELECT job FROM ranks WHERE ended = 0) ORDER BY id")                  \
     X(LOAD_ATTEMPTS, "SELECT " ATTEMPT_SELECT " FROM attempts WHERE (job, attempt) IN"             \
-                     " (SELECT id, attempt FROM jobs WHERE state IN ('queued', 'starting',"        \
-                     " 'running', 'recovering', 'cancelling') UNION"                               \
+                     " (SELECT id, attempt FROM jobs WHERE state IN " JOB_LIVE_STATES " UNION"     \
                      " SELECT r.job, j.attempt FROM ranks AS r JOIN jobs AS j ON j.id = r.job"     \
                      " WHERE r.ended = 0 UNION SELECT job, attempt FROM ranks WHERE ended = 0)"    \
                      " ORDER BY job, attempt")                                                     \
@@ -95,8 +93,8 @@
                    " (SELECT 1 FROM checkpoints AS c WHERE c.job = s.job AND c.step = s.step)"     \
                    " ORDER BY job, attempt, step, shard")                                          \
     X(LOAD_CHECKPOINTS, "SELECT " CHECKPOINT_SELECT " FROM checkpoints WHERE job IN"               \
-                        " (SELECT id FROM jobs WHERE state IN ('queued', 'starting', 'running',"   \
-                        " 'recovering', 'cancelling')) ORDER BY job, step")
+                        " (SELECT id FROM jobs WHERE state IN " JOB_LIVE_STATES ")"                \
+                        " ORDER BY job, step")
 /* clang-format on */
 
 enum store_statement {
