@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static void set_text(struct error *err, enum status status, const char *fmt, va_list args)
     __attribute__((format(printf, 3, 0)));
 
@@ -14,6 +16,7 @@ static void set_text(struct error *err, enum status status, const char *fmt, va_
 {
     err->status = status;
     (void)vsnprintf(err->text, sizeof(err->text), fmt, args);
+    text_drop_partial(err->text);
 }
 
 static bool is_first(const struct error *err)

@@ -59,18 +59,25 @@ static enum status check_depth(const char *text, size_t size, struct error *err)
     return STATUS_OK;
 }
 
+static enum status refuse(json_error_t *reason, size_t size, struct error *err)
+{
+    if (json_error_code(reason) == json_error_out_of_memory)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for %zu bytes of JSON", size);
+    const char *words = reason->text;
+    if (json_error_code(reason) == json_error_null_character)
+        words = "a string must not contain \\u0000";
+    text_make_printable(reason->text); /* it may repeat a piece of the document */
+    return error_set(err, STATUS_INVALID, "line %d, column %d: %s", reason->line, reason->column,
+                     words);
+}
+
 enum status json_parse(const char *text, size_t size, json_t **out, struct error *err)
 {
     TRY(check_depth(text, size, err));
     json_error_t reason;
     json_t *document = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &reason);
-    if (document == NULL && json_error_code(&reason) == json_error_out_of_memory)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for %zu bytes of JSON", size);
     if (document == NULL)
-        return error_set(err, STATUS_INVALID, "line %d, column %d: %s", reason.line, reason.column,
-                         json_error_code(&reason) == json_error_null_character
-                             ? "a string must not contain \\u0000"
-                             : reason.text);
+        return refuse(&reason, size, err);
     *out = document;
     return STATUS_OK;
 }
@@ -149,26 +156,11 @@ static void append_pointer(const struct json_at *at, char *out, size_t out_bytes
     append(out, out_bytes, index);
 }
 
-/* Cuts off a character that a byte-wise copy left incomplete at the end. */
-static void drop_partial_character(char *text)
-{
-    const size_t length = strlen(text);
-    size_t start = length;
-    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0U) == 0x80U)
-        start--;
-    if (start > 0 &&
-        text_utf8_bytes(text + start - 1, length - (start - 1)) != length - (start - 1))
-        text[start - 1] = '\0';
-}
-
 static void describe_string(const json_t *value, char *out, size_t out_bytes)
 {
     char shown[GOT_STRING_BYTES];
     const bool whole = text_copy(shown, sizeof(shown), json_string_value(value));
-    for (char *c = shown; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    }
+    text_make_printable(shown);
     (void)snprintf(out, out_bytes, "string \"%s%s\"", shown, whole ? "" : "...");
 }
 
@@ -225,7 +217,7 @@ static struct json_problem *new_problem(const struct json_at *at)
     struct json_problem *problem = &problems->items[problems->count++];
     *problem = (struct json_problem){.pointer = ""};
     append_pointer(at, problem->pointer, sizeof(problem->pointer));
-    drop_partial_character(problem->pointer);
+    text_drop_partial(problem->pointer);
     return problem;
 }
 
@@ -238,7 +230,7 @@ void json_problem_add(const struct json_at *at, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(problem->expected, sizeof(problem->expected), fmt, args);
     va_end(args);
-    drop_partial_character(problem->expected);
+    text_drop_partial(problem->expected);
     describe(at->value, problem->got, sizeof(problem->got));
 }
 

@@ -22,6 +22,19 @@ bool text_copy(char *out, size_t out_bytes, const char *text)
     return false;
 }
 
+void text_drop_partial(char *text)
+{
+    const size_t length = strlen(text);
+    size_t start = length;
+    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0U) == 0x80U)
+        start--;
+    if (start == 0)
+        return;
+    start--; /* where the last character begins */
+    if (text_utf8_bytes(text + start, length - start) != length - start)
+        text[start] = '\0';
+}
+
 size_t text_utf8_bytes(const char *text, size_t left)
 {
     const unsigned char *bytes = (const unsigned char *)text;
@@ -41,6 +54,20 @@ size_t text_utf8_bytes(const char *text, size_t left)
     const bool surrogate = bytes[0] == 0xed && bytes[1] > 0x9f;
     const bool too_high = bytes[0] == 0xf4 && bytes[1] > 0x8f;
     return overlong || surrogate || too_high ? 0 : count;
+}
+
+void text_make_printable(char *text)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        const size_t bytes = text_utf8_bytes(text, left);
+        const unsigned char c = (unsigned char)*text;
+        if (bytes == 0 || c < 0x20 || c == 0x7f)
+            *text = '?';
+        const size_t step = bytes > 0 ? bytes : 1;
+        text += step;
+        left -= step;
+    }
 }
 
 bool text_is_utf8(const char *text, size_t size)

@@ -12,6 +12,12 @@
  */
 bool text_copy(char *out, size_t out_bytes, const char *text);
 
+/* Cuts off a character that a byte-wise copy, such as snprintf()'s, left incomplete at the end. */
+void text_drop_partial(char *text);
+
+/* Puts '?' in place of control characters and of bytes that are not UTF-8: safe to show. */
+void text_make_printable(char *text);
+
 /* Bytes (1..4) of the UTF-8 character at `text`, of which `left` bytes exist; 0: not UTF-8. */
 size_t text_utf8_bytes(const char *text, size_t left);
 bool text_is_utf8(const char *text, size_t size);

@@ -218,7 +218,8 @@ static void encode_body(const struct wire_event *event, json_t *object)
 {
     switch (event->kind) {
     case EVENT_STARTED:
-        wire_set_int(object, "world_size", event->world_size);
+        if (event->world_size > 0)
+            wire_set_int(object, "world_size", event->world_size);
         wire_set_int(object, "resume_step", event->resume_step);
         break;
     case EVENT_METRIC:
@@ -263,10 +264,10 @@ static void encode_body(const struct wire_event *event, json_t *object)
 json_t *wire_event_encode(const struct wire_event *event)
 {
     json_t *object = json_object();
-    if (event->job[0] != '\0') {
+    if (event->job[0] != '\0')
         wire_set_text(object, "job", event->job);
+    if (event->attempt > 0)
         wire_set_int(object, "attempt", event->attempt);
-    }
     wire_set_text(object, "event",
                   event->kind == EVENT_OTHER ? "other" : event_kind_names[event->kind]);
     wire_set_int(object, "seq", event->seq);

@@ -26,6 +26,36 @@ static void what_does_not_fit_is_cut_between_characters(void **state)
     assert_string_equal(out, "");
 }
 
+static void a_partial_character_at_the_end_is_dropped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *kept;
+    } cases[] = {{"", ""},
+                 {"abc", "abc"},
+                 {"a\xc3\xa9", "a\xc3\xa9"},
+                 {"a\xc3", "a"},
+                 {"a\xe2\x82", "a"},
+                 {"a\xf0\x9f\x98", "a"},
+                 {"\xe2", ""},
+                 {"\xe2\x82\xac", "\xe2\x82\xac"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[16];
+        assert_true(text_copy(text, sizeof(text), cases[i].text));
+        text_drop_partial(text);
+        assert_string_equal(text, cases[i].kept);
+    }
+}
+
+static void a_printable_text_has_no_controls_and_no_broken_bytes(void **state)
+{
+    (void)state;
+    char text[] = "a\x1b[31m\n\x7f\xc3\xa9\xff\xe2\x82z";
+    text_make_printable(text);
+    assert_string_equal(text, "a?[31m??\xc3\xa9???z");
+}
+
 static void utf8_is_told_from_other_bytes(void **state)
 {
     (void)state;
@@ -80,6 +110,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fits_is_copied_whole),
         cmocka_unit_test(what_does_not_fit_is_cut_between_characters),
+        cmocka_unit_test(a_partial_character_at_the_end_is_dropped),
+        cmocka_unit_test(a_printable_text_has_no_controls_and_no_broken_bytes),
         cmocka_unit_test(utf8_is_told_from_other_bytes),
         cmocka_unit_test(a_misspelled_word_finds_its_neighbour),
         cmocka_unit_test(a_very_long_word_has_no_neighbour),
