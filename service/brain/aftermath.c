@@ -24,10 +24,13 @@ static void charge(struct job *job, enum retry_charge what, int64_t count)
         job->row.infra_restarts += count;
 }
 
-/* The same charged end at the same step twice: a third would be no different. */
+/*
+ * The same failure of its own at the same step twice: a third would be no different. Signals do not count, they
+ * may come from outside.
+ */
 static bool is_crash_loop(struct job *job, enum reason reason, const struct rank *rank)
 {
-    if (retry_policy_of(reason)->charge != CHARGE_JOB || rank == NULL)
+    if (rank == NULL || !retry_policy_of(reason)->repeats)
         return false;
     const bool same = job->row.crash_step == rank->step && job->row.crash_reason == reason;
     job->row.crash_step = rank->step;

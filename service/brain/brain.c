@@ -128,9 +128,7 @@ void brain_step(struct brain *brain, const struct brain_input *input, struct eff
     brain->reply = reply;
     brain->actor = input->actor;
     brain->stall_total_ms += input->stall_ms;
-    const int64_t now_ms = input->boot_ms - brain->stall_total_ms;
-    if (now_ms > brain->now_ms)
-        brain->now_ms = now_ms;
+    brain->now_ms = input->boot_ms - brain->stall_total_ms; /* a pause takes it back */
     brain->wall_ms = input->wall_ms;
     learn_wall_time(brain);
     handlers[input->kind](brain, input);

@@ -97,9 +97,10 @@ struct input_result {
 
 struct brain_input {
     enum input_kind kind;
-    int64_t boot_ms;  /* now: CLOCK_BOOTTIME */
-    int64_t wall_ms;  /* now, for rows that people read */
-    int64_t stall_ms; /* INPUT_TICK: how long the loop itself did not run; added to each deadline */
+    int64_t boot_ms; /* now: CLOCK_BOOTTIME */
+    int64_t wall_ms; /* now, for rows that people read */
+    int64_t
+        stall_ms; /* first input after the loop itself did not run: how long; moves every deadline */
     const char *actor; /* token id of the person or program behind it; NULL: the controller */
     const char *job;   /* cancel, checkpoint, first_step */
     int64_t attempt;   /* first_step */

@@ -125,7 +125,7 @@ static struct node *join_again(struct brain *brain, struct node *node, const str
     merged.joined_at_ms = node->row.joined_at_ms;
     merged.lost_at_ms = node->row.lost_at_ms;
     memory_free(node->labels);
-    node->labels = memory_copy_text(row->labels);
+    node->labels = memory_copy_text(row->labels == NULL ? "{}" : row->labels);
     merged.labels = node->labels;
     copy_text(merged.id, sizeof(merged.id), node->row.id);
     node->row = merged;

@@ -20,6 +20,7 @@ enum retry_charge {
 struct retry_policy {
     bool retry; /* false: the job fails with this reason */
     enum retry_charge charge;
+    bool repeats;     /* comes from the job itself: twice at one step is a crash loop */
     bool blames_node; /* the next attempt avoids the node where it happened, if it can */
 };
 

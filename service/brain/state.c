@@ -89,7 +89,7 @@ struct node *state_add_node(struct brain *brain, const struct node_row *row)
 {
     struct node *node = memory_new(1, sizeof(*node));
     node->row = *row;
-    node->labels = memory_copy_text(row->labels);
+    node->labels = memory_copy_text(row->labels == NULL ? "{}" : row->labels);
     node->row.labels = node->labels;
     node->heard_ms = brain->now_ms;
     node->disconnected_ms = TIMER_NEVER;
