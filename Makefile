@@ -7,6 +7,8 @@ WERROR  ?=
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 DESTDIR ?=
 
+# V=1 shows the whole command lines.
+Q = $(if $(V),,@)
 ifeq ($(origin CC),default)
 CC = gcc
 endif
@@ -72,20 +74,21 @@ help:
 	@echo "make install       to PREFIX (default /usr/local)"
 	@echo "make clean         remove $(BUILD)"
 	@echo
-	@echo "variables: BUILD=dir CC=gcc|clang WERROR=1 SAN=address,undefined|thread PREFIX=dir JOBS=n"
+	@echo "variables: V=1 BUILD=dir CC=gcc|clang WERROR=1 SAN=address,undefined|thread PREFIX=dir JOBS=n"
 
 # ---------------------------------------------------------------- compile and link
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c $< -o $@
+	@echo "cc   $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
 
 # The CPU backend's loops vectorise; every clone of one gives the same bits (nothing is reassociated).
 $(BUILD)/obj/trainer/compute/cpu/%.o: CFLAGS_ALL += -O3 -fno-math-errno -fno-trapping-math
 
 $(BUILD)/embed/%.o: %
 	@mkdir -p $(@D)
-	$(LD) -r -z noexecstack -b binary $< -o $@
+	$(Q)$(LD) -r -z noexecstack -b binary $< -o $@
 
 $(EMBED_TABLE).c: $(EMBED_SERVICE) Makefile
 	@mkdir -p $(@D)
@@ -106,7 +109,7 @@ $(LIB)/cli.a: $(call objects,$(CLI_SRC))
 $(LIB)/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 SERVICE_LIBS = $(call pkg,libmicrohttpd jansson sqlite3 libcurl libxxhash libcrypto)
 AGENT_LIBS   = $(call pkg,jansson libcurl libxxhash libcrypto)
