@@ -41,17 +41,23 @@ void bar_say(struct bar *bar, enum bar_tone tone, const char *fmt, ...)
     fflush(stdout);
 }
 
+/* An attempt's clock starts with its first step: what it takes to come up says nothing of its rate. */
 static void measure_rate(struct bar *bar, int64_t attempt, int64_t step)
 {
     const int64_t now = clock_mono_ms();
-    if (attempt != bar->attempt || step < bar->last_step || bar->last_mono_ms == 0) {
+    if (attempt != bar->attempt) {
         bar->attempt = attempt;
+        bar->moving = false;
+        bar->last_step = step;
+    }
+    if (!bar->moving) {
+        bar->moving = step != bar->last_step;
         bar->last_step = step;
         bar->last_mono_ms = now;
         return;
     }
     const int64_t span_ms = now - bar->last_mono_ms;
-    if (span_ms < RATE_SPAN_MS || step == bar->last_step)
+    if (span_ms < RATE_SPAN_MS || step <= bar->last_step)
         return;
     const double rate = (double)(step - bar->last_step) * 1000 / (double)span_ms;
     bar->steps_per_s =

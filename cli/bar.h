@@ -22,6 +22,7 @@ struct bar {
     int64_t printed_step;
     /* Rate of the current attempt. */
     int64_t attempt, last_step, last_mono_ms;
+    bool moving;        /* it has done a step while we looked */
     double steps_per_s; /* 0: not known yet */
 };
 

@@ -32,6 +32,7 @@ struct watch {
     int64_t revision;            /* last seen; -1: none */
     char state[32];              /* last told */
     int64_t ended_told;          /* attempts whose end, start and recovery were told */
+    char end_reason[48];         /* as told of the last one that ended */
     int64_t started_told;
     int64_t recovered_told;
     struct bar bar;
@@ -64,8 +65,9 @@ static void tell_end(struct watch *watch, const json_t *attempt)
     const int64_t number = field_number(attempt, "attempt", 0);
     const char *reason = field_text(attempt, "reason", "ended");
     const char *detail = field_text(attempt, "detail", NULL);
-    bar_say(&watch->bar, BAR_BAD, "attempt %lld ended: %s%s%s", (long long)number, reason,
-            detail ? ", " : "", detail ? detail : "");
+    bar_say(&watch->bar, BAR_BAD, "attempt %lld %s: %s%s%s", (long long)number,
+            number > watch->ended_told ? "ended" : "was ended by", reason, detail ? ", " : "",
+            detail ? detail : "");
 }
 
 static void tell_start(struct watch *watch, const json_t *attempt)
@@ -102,8 +104,9 @@ static void tell_recovery(struct watch *watch, const json_t *attempt)
                 span_between(attempt, "incident.placed_at", "incident.first_step_at"));
     append_span(&times, "in all",
                 span_between(attempt, "incident.fault_at", "incident.first_step_at"));
-    bar_say(&watch->bar, BAR_GOOD, "recovered: %s%s%lld steps lost", times.data,
-            times.size ? "; " : "", (long long)field_number(attempt, "lost_steps", 0));
+    bar_say(&watch->bar, BAR_GOOD, "recovered from %s: %s%s%lld steps lost",
+            field_text(attempt, "incident.cause", "a failure"), times.data, times.size ? "; " : "",
+            (long long)field_number(attempt, "lost_steps", 0));
 }
 
 /* Tells what is new about one attempt. */
@@ -120,10 +123,15 @@ static void tell_attempt(struct watch *watch, const json_t *attempt)
         tell_recovery(watch, attempt);
         watch->recovered_told = number;
     }
-    if (number > watch->ended_told && strcmp(field_text(attempt, "state", ""), "ended") == 0) {
+    /* The cause of an end may be found a moment later: then it is told again. */
+    const bool ended = strcmp(field_text(attempt, "state", ""), "ended") == 0;
+    const bool is_news = number > watch->ended_told ||
+                         (number == watch->ended_told && strcmp(reason, watch->end_reason) != 0);
+    if (ended && is_news) {
         if (strcmp(reason, "done") != 0)
             tell_end(watch, attempt);
         watch->ended_told = number;
+        snprintf(watch->end_reason, sizeof watch->end_reason, "%s", reason);
     }
 }
 

@@ -152,11 +152,11 @@ echo "status page: $("$bin/reprise" ui)"
 
 if [ -n "${REPRISE_DATA:-}" ] && [ -d "$REPRISE_DATA/mnist" ]; then
     data=$(cd "$REPRISE_DATA/mnist" && pwd)
-    epochs=${EPOCHS:-30}
+    epochs=${EPOCHS:-45}
     about="the full MNIST, $data (60,000 training and 10,000 test images)"
 else
     data=$root/deploy/data/mnist-small
-    epochs=${EPOCHS:-200}
+    epochs=${EPOCHS:-300}
     about="deploy/data/mnist-small: a real part of MNIST (10,000 training and 2,000 test images)"
 fi
 say "a job on two of them: $about"
