@@ -62,6 +62,8 @@ enum status adopt_bury(const struct site *site, struct local *local, bool reboot
     (void)!local_read_exits(local, &missing); /* no record: no end is known */
     if (!local_all_ended(local)) {
         const size_t killed = rebooted ? 0 : sweep_attempt(local->folder);
+        if (!rebooted)
+            sweep_groups(site->cgroup_parent, local);
         char count[24];
         (void)snprintf(count, sizeof(count), "%zu", killed);
         log_write(LOG_WARN, "runner_lost", "an attempt has neither runner nor whole exit record",

@@ -11,10 +11,13 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "agent/local.h"
+#include "agent/runner/runner_orders.h"
+#include "base/clock.h"
 #include "base/fs.h"
 
 #define ENVIRONMENT_BYTES_MAX (256 * KIB)
+#define REMOVE_TRIES          20
+#define REMOVE_PAUSE_MS       1
 #define ROUNDS_MAX            3 /* what is killed may have forked in between */
 
 /* Whether the process's environment has a variable that starts with `wanted`. */
@@ -70,4 +73,31 @@ size_t sweep_attempt(const char *folder)
             break;
     }
     return killed;
+}
+
+static void remove_group(const char *path)
+{
+    char file[LOCAL_FOLDER_BYTES + 64];
+    if (fs_path(file, sizeof(file), NULL, "%s/cgroup.kill", path) == STATUS_OK) {
+        /* Only version 2 has this file; elsewhere the sweep by environment has done the work. */
+        CLEANUP(fd_cleanup) const int fd = open(file, O_WRONLY | O_CLOEXEC);
+        if (fd >= 0)
+            (void)!write(fd, "1", 1);
+    }
+    for (int tries = 0; tries < REMOVE_TRIES && fs_exists(path); tries++) {
+        if (rmdir(path) == 0)
+            return;
+        clock_sleep_ms(REMOVE_PAUSE_MS);
+    }
+}
+
+void sweep_groups(const char *parent, const struct local *local)
+{
+    for (size_t i = 0; parent[0] && i < local->rank_count; i++) {
+        char path[LOCAL_FOLDER_BYTES];
+        if (fs_path(path, sizeof(path), NULL, "%s/" RUNNER_CGROUP_FORMAT, parent, local->job,
+                    (long long)local->attempt, (long long)local->ranks[i].rank) == STATUS_OK &&
+            fs_exists(path))
+            remove_group(path);
+    }
 }

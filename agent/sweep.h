@@ -11,7 +11,11 @@
 
 #include <stddef.h>
 
+#include "agent/local.h"
+
 /* Returns the number of processes killed. */
 size_t sweep_attempt(const char *folder);
+/* Kills what lives in the attempt's control groups under `parent` and removes them. */
+void sweep_groups(const char *parent, const struct local *local);
 
 #endif

@@ -12,6 +12,7 @@
 #include "agent/link.h"
 #include "agent/local.h"
 #include "agent/orders.h"
+#include "agent/probe.h"
 #include "agent/runner/runner_orders.h"
 #include "agent/runner_news.h"
 #include "base/clock.h"
@@ -19,8 +20,9 @@
 #include "tests/unit/agent_programs.h"
 #include "tests/unit/unit.h"
 
-#define HEAR_MS   10000
-#define RANKS_MAX 4
+#define HEAR_MS      10000
+#define RANKS_MAX    4
+#define MEMORY_BYTES (48 * MIB)
 
 struct rig {
     char runner[512];
@@ -40,6 +42,7 @@ struct wishes {
     int64_t orphan_timeout_ms;
     int64_t hang_timeout_ms;
     int64_t setup_timeout_ms;
+    const char *cgroup; /* "kind parent"; NULL: none */
 };
 
 static int setup(void **state)
@@ -99,14 +102,14 @@ static void begin(struct rig *rig, const struct wishes *wishes)
     number(rig, "setup_timeout_ms",
            wishes->setup_timeout_ms > 0 ? wishes->setup_timeout_ms : 60000);
     number(rig, "shared_memory", 1);
-    orders_append_line(&rig->orders, "cgroup", "none ");
+    orders_append_line(&rig->orders, "cgroup", wishes->cgroup ? wishes->cgroup : "none ");
 }
 
 static void add_rank(struct rig *rig, const char *program, const char *script)
 {
     char path[512];
     number(rig, "rank", rig->ranks);
-    number(rig, "memory_bytes", 0);
+    number(rig, "memory_bytes", MEMORY_BYTES); /* counts only in a control group */
     orders_append_line(&rig->orders, "cwd", rig->folder);
     (void)snprintf(path, sizeof(path), "%s/out-%lld", rig->folder, (long long)rig->ranks);
     orders_append_line(&rig->orders, "stdout", path);
@@ -441,6 +444,32 @@ static void torn_orders_start_nothing(void **state)
     assert_int_equal(WEXITSTATUS(status), 64);
 }
 
+static void memory_beyond_the_limit_is_told_from_other_kills(void **state)
+{
+    struct rig *rig = *state;
+    char cgroup[512];
+    struct site *site = calloc(1, sizeof(*site));
+    assert_non_null(site);
+    probe_cgroup(site);
+    (void)snprintf(cgroup, sizeof(cgroup), "%s %s", site->cgroup_kind, site->cgroup_parent);
+    const bool none = strcmp(site->cgroup_kind, "none") == 0;
+    free(site);
+    if (none)
+        skip();
+    begin(rig, &(struct wishes){.cgroup = cgroup});
+    add_rank(rig, "/bin/sh", "exec tail /dev/zero");
+    add_rank(rig, "/bin/sh", "kill -KILL $$");
+    start(rig);
+    hear_ends(rig);
+    assert_int_equal(rig->local->ranks[0].exit_signal, SIGKILL);
+    assert_true(rig->local->ranks[0].exit_oom);
+    assert_int_equal(rig->local->ranks[1].exit_signal, SIGKILL);
+    assert_false(rig->local->ranks[1].exit_oom);
+    char group[768];
+    (void)snprintf(group, sizeof(group), "%s/reprise.job_test.2.0", strchr(cgroup, ' ') + 1);
+    assert_false(fs_exists(group));
+}
+
 static void the_runner_is_small(void **state)
 {
     struct rig *rig = *state;
@@ -481,6 +510,7 @@ int main(void)
         TEST(a_renewed_lease_keeps_ranks_and_an_orphan_timeout_ends_them),
         TEST(another_agent_can_take_over),
         TEST(torn_orders_start_nothing),
+        TEST(memory_beyond_the_limit_is_told_from_other_kills),
         TEST(the_runner_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
