@@ -215,7 +215,10 @@ static enum status open_servers(struct api *api, const struct api_options *optio
         .connection_bytes = AGENTS_BYTES,
     };
     TRY(http_server_open(&agents, &api->agents_server, err));
-    return http_server_open(&people, &api->people_server, err);
+    TRY(http_server_open(&people, &api->people_server, err));
+    /* Their handlers look at both: they are there before the first request is. */
+    TRY(http_server_start(api->agents_server, err));
+    return http_server_start(api->people_server, err);
 }
 
 static enum status open_rooms(struct api *api, const struct api_options *options, struct error *err)

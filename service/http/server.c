@@ -25,7 +25,9 @@ struct http_server {
     struct http_server_options options;
     char url[HTTP_ENDPOINT_BYTES];
     bool loopback;
-    struct MHD_Daemon *daemon;
+    int listen_fd; /* until the daemon owns it; then -1 */
+    _Atomic(struct MHD_Daemon *)
+        daemon; /* NULL until it serves: its threads begin before we have it */
     uint64_t id_start;
     _Atomic uint64_t requests;
     _Atomic size_t suspended;
@@ -334,28 +336,34 @@ enum status http_server_open(const struct http_server_options *options, struct h
         return error_set(err, STATUS_NO_MEMORY, "listener %s: out of memory", options->name);
     server->options = *options;
     server->id_start = random_u64();
-    int fd = -1;
-    const enum status status = bind_listener(server, &fd, err);
+    server->listen_fd = -1;
+    const enum status status = bind_listener(server, &server->listen_fd, err);
     if (status != STATUS_OK) {
-        free(server);
+        http_server_close(server);
         return status;
     }
-    server->daemon = MHD_start_daemon(
+    *out = server;
+    return STATUS_OK;
+}
+
+enum status http_server_start(struct http_server *server, struct error *err)
+{
+    const struct http_server_options *options = &server->options;
+    struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_request, server, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-        fd, MHD_OPTION_THREAD_POOL_SIZE, options->threads, MHD_OPTION_THREAD_STACK_SIZE,
-        (size_t)STACK_BYTES, MHD_OPTION_CONNECTION_LIMIT, options->connections_max,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->connections_per_address_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        options->connection_bytes, MHD_OPTION_NOTIFY_COMPLETED, request_end, NULL,
-        MHD_OPTION_URI_LOG_CALLBACK, request_begin, server, MHD_OPTION_UNESCAPE_CALLBACK,
-        leave_escaped, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
-    if (server->daemon == NULL) {
-        close(fd);
-        free(server);
+        server->listen_fd, MHD_OPTION_THREAD_POOL_SIZE, options->threads,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        options->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->connection_bytes,
+        MHD_OPTION_NOTIFY_COMPLETED, request_end, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_begin,
+        server, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    if (daemon == NULL)
         return error_set(err, STATUS_INTERNAL, "listener %s could not start", options->name);
-    }
-    *out = server;
+    server->listen_fd = -1;
+    atomic_store(&server->daemon, daemon);
     return STATUS_OK;
 }
 
@@ -366,9 +374,9 @@ const char *http_server_url(const struct http_server *server)
 
 void http_server_quiesce(struct http_server *server)
 {
-    const int fd = MHD_quiesce_daemon(server->daemon);
-    if (fd >= 0)
-        close(fd);
+    struct MHD_Daemon *daemon = atomic_load(&server->daemon);
+    const int fd = daemon != NULL ? MHD_quiesce_daemon(daemon) : -1;
+    fd_cleanup(&fd);
 }
 
 size_t http_server_suspended(const struct http_server *server)
@@ -380,7 +388,9 @@ void http_server_close(struct http_server *server)
 {
     if (server == NULL)
         return;
-    MHD_stop_daemon(server->daemon);
+    if (atomic_load(&server->daemon) != NULL)
+        MHD_stop_daemon(atomic_load(&server->daemon));
+    fd_cleanup(&server->listen_fd);
     free(server);
 }
 
@@ -396,7 +406,8 @@ uint64_t http_server_requests(const struct http_server *server)
 
 int64_t http_server_connections(const struct http_server *server)
 {
+    struct MHD_Daemon *daemon = atomic_load(&server->daemon);
     const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        daemon != NULL ? MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS) : NULL;
     return info != NULL ? (int64_t)info->num_connections : 0;
 }

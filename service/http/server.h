@@ -42,8 +42,10 @@ struct http_server_options {
     size_t connection_bytes; /* memory of each connection: also bounds its headers */
 };
 
+/* Binds the address; whoever connects from now on is answered after http_server_start(). */
 MUST_CHECK enum status http_server_open(const struct http_server_options *options,
                                         struct http_server **out, struct error *err);
+MUST_CHECK enum status http_server_start(struct http_server *server, struct error *err);
 /* "http://127.0.0.1:8484", with the port that was really bound. */
 const char *http_server_url(const struct http_server *server);
 /* Stops accepting; what is under way goes on. */

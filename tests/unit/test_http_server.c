@@ -155,6 +155,7 @@ static int setup(void **state)
         .connection_bytes = 32 * KIB,
     };
     assert_ok(http_server_open(&options, &fixture->server, &err), &err);
+    assert_ok(http_server_start(fixture->server, &err), &err);
     fixture->port = (uint16_t)atol(strrchr(http_server_url(fixture->server), ':') + 1);
     *state = fixture;
     return 0;
