@@ -15,21 +15,6 @@ test-asan:
 test-asan-run: all $(UNIT) $(INTEGRATION)
 	BUILD=$(BUILD) SANITIZED=1 sh tests/run.sh unit integration
 
-# Each target with its corpus and dictionary; what it finds new stays in the build folder.
-FUZZ_SECONDS ?= 20
-FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-$(FUZZ): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(ALL_ARCHIVES)
-	$(call link,-fsanitize=fuzzer $(ARCHIVE_GROUP) $(ALL_LIBS))
-fuzz:
-	$(MAKE) BUILD=$(BUILD)/fuzzed CC=clang SAN=address,undefined,fuzzer-no-link fuzz-run
-fuzz-run: $(FUZZ)
-	for target in $(notdir $(FUZZ)); do \
-	    mkdir -p $(BUILD)/corpus/$$target; dict=tests/fuzz/$$target.dict; \
-	    $(BUILD)/tests/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 \
-	        -artifact_prefix=$(BUILD)/ $$([ -e $$dict ] && echo -dict=$$dict) \
-	        $(BUILD)/corpus/$$target tests/fuzz/corpus/$$target || exit 1; \
-	done
-
 check-layers:
 	sh tests/check_layers.sh
 
@@ -44,8 +29,8 @@ bench: all $(BENCHES)
 # Each target for FUZZ_SECONDS from its corpus and dictionary; what they find is kept in $(BUILD)/fuzz/found.
 FUZZ_SECONDS ?= 20
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-$(FUZZ): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)/schema.a $(LIB)/base.a
-	$(call link,-fsanitize=fuzzer $(call pkg,jansson libcrypto) -lm)
+$(FUZZ): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(ALL_ARCHIVES)
+	$(call link,-fsanitize=fuzzer $(ARCHIVE_GROUP) $(ALL_LIBS))
 fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang: bash deploy/deps.sh --yes --ci"; exit 1; }
 	$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-run

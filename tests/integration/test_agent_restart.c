@@ -31,7 +31,7 @@ static void submit(struct cluster *cluster, char out_job[ID_BYTES_MAX])
 static void expect_no_gap(struct cluster *cluster, const char *job)
 {
     CLEANUP(json_cleanup)
-    json_t *metrics = cluster_get(cluster, "/v1/jobs/%s/metrics?names=loss&points=100000", job);
+    json_t *metrics = cluster_get(cluster, "/v1/jobs/%s/metrics?names=loss&points=10000", job);
     const json_t *steps = json_object_get(json_object_get(metrics, "loss"), "step");
     const size_t count = json_array_size(steps);
     assert_true(count > 100);

@@ -104,7 +104,7 @@ static void expect_one_history(struct cluster *cluster, const char *job, int64_t
 {
     CLEANUP(json_cleanup)
     json_t *metrics =
-        cluster_get(cluster, "/v1/jobs/%s/metrics?names=loss&points=100000&lineage=effective", job);
+        cluster_get(cluster, "/v1/jobs/%s/metrics?names=loss&points=10000&lineage=effective", job);
     const json_t *loss = json_object_get(metrics, "loss");
     const json_t *steps = json_object_get(loss, "step");
     const json_t *attempts = json_object_get(loss, "attempt");
