@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "service/brain/checkpoint.h"
 #include "service/brain/emit.h"
 #include "service/brain/ending.h"
 #include "service/brain/transition.h"
@@ -38,8 +39,8 @@ static bool is_crash_loop(struct job *job, enum reason reason, const struct rank
     return same;
 }
 
-static void judge(struct job *job, enum reason reason, const char *cause, const struct rank *rank,
-                  struct verdict_on_job *out)
+static void judge(struct brain *brain, struct job *job, enum reason reason, const char *cause,
+                  const struct rank *rank, struct verdict_on_job *out)
 {
     const struct retry_policy *policy = retry_policy_of(reason);
     out->reason = reason;
@@ -48,7 +49,9 @@ static void judge(struct job *job, enum reason reason, const char *cause, const 
     if (out->fails)
         return;
     charge(job, policy->charge, 1);
-    if (is_crash_loop(job, reason, rank)) {
+    if (reason == REASON_CHECKPOINT_CORRUPT && !checkpoint_doubt(brain, job)) {
+        out->fails = true;
+    } else if (is_crash_loop(job, reason, rank)) {
         out->fails = true;
         out->reason = REASON_CRASH_LOOP;
         (void)snprintf(out->detail, sizeof(out->detail), "%s at step %" PRId64 " twice: %.160s",
@@ -102,7 +105,7 @@ void aftermath_decide(struct brain *brain, struct job *job, struct attempt *atte
         return;
     }
     struct verdict_on_job verdict;
-    judge(job, reason, attempt->row.detail, rank, &verdict);
+    judge(brain, job, reason, attempt->row.detail, rank, &verdict);
     if (retry_policy_of(reason)->charge != CHARGE_FREE)
         job->row.ends_without_checkpoint++;
     if (verdict.fails) {
@@ -163,8 +166,7 @@ void aftermath_amend(struct brain *brain, struct job *job, struct attempt *attem
                      enum reason reason, const char *detail, const struct rank *rank)
 {
     assert(aftermath_may_amend(job, attempt));
-    if (reason == REASON_PEER_LOST)
-        return;
+    assert(reason != REASON_PEER_LOST);
     state_set_due(brain, job, DUE_AMEND, TIMER_NEVER);
     attempt->row.reason = reason;
     copy_text(attempt->row.detail, sizeof(attempt->row.detail), detail);
@@ -175,7 +177,7 @@ void aftermath_amend(struct brain *brain, struct job *job, struct attempt *attem
     name_cause(brain, job, attempt);
     charge(job, job->charged, -1);
     struct verdict_on_job verdict;
-    judge(job, reason, detail, rank, &verdict);
+    judge(brain, job, reason, detail, rank, &verdict);
     if (verdict.fails)
         aftermath_fail(brain, job, verdict.reason, verdict.detail);
     else

@@ -27,6 +27,7 @@ enum status brain_new(const struct brain_config *config, struct brain **out, str
     brain->settle_ms = brain->profile.heartbeat_ms < BRAIN_SETTLE_MS_MAX
                            ? brain->profile.heartbeat_ms
                            : BRAIN_SETTLE_MS_MAX;
+    brain->pools = memory_new(1, sizeof(*brain->pools));
     brain->random = config->seed;
     brain->nodes_due_ms = TIMER_NEVER;
     brain->hold_until_ms = TIMER_NEVER;
@@ -46,10 +47,12 @@ void brain_free(struct brain *brain)
     map_clear(&brain->nodes_by_id);
     timers_clear(&brain->timers);
     memory_free(brain->nodes);
+    memory_free(brain->pools->items);
     memory_free(brain->pools);
     memory_free(brain->ports);
     memory_free(brain->addresses);
     memory_free(brain->touched);
+    memory_free(brain->told);
     memory_free(brain);
 }
 
@@ -107,14 +110,13 @@ static void learn_wall_time(struct brain *brain)
 /* A node's revision is that of its desired set, so that both survive a restart together. */
 static void publish_desired(struct brain *brain)
 {
-    for (size_t i = 0; i < brain->node_count; i++) {
-        struct node *node = brain->nodes[i];
-        if (!node->desired_changed)
-            continue;
+    for (size_t i = 0; i < brain->told_count; i++) {
+        struct node *node = brain->told[i];
         node->desired_changed = false;
         emit_node(brain, node);
         emit_effect(brain, EFFECT_DESIRED)->node = node->row;
     }
+    brain->told_count = 0;
 }
 
 void brain_step(struct brain *brain, const struct brain_input *input, struct effects *effects,
@@ -134,8 +136,7 @@ void brain_step(struct brain *brain, const struct brain_input *input, struct eff
     handlers[input->kind](brain, input);
     if (brain->capacity_changed)
         placement_run(brain);
-    if (effects->count > 0)
-        publish_desired(brain);
+    publish_desired(brain);
     state_drop_unneeded(brain);
     brain->effects = NULL;
     brain->reply = NULL;

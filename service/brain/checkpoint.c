@@ -181,6 +181,22 @@ static void commit(struct brain *brain, struct attempt *attempt, const struct ch
     ending_check_stopped(brain, attempt);
 }
 
+bool checkpoint_doubt(struct brain *brain, struct job *job)
+{
+    const int64_t step = job->row.resume_step;
+    const bool again =
+        job->row.crash_reason == REASON_CHECKPOINT_CORRUPT && job->row.crash_step == step;
+    job->row.crash_reason = REASON_CHECKPOINT_CORRUPT;
+    job->row.crash_step = step;
+    if (!again || step != job->row.committed_step || job->checkpoint_count == 0)
+        return true;
+    const struct checkpoint_row *bad = &job->checkpoints[--job->checkpoint_count];
+    emit_effect(brain, EFFECT_CHECKPOINT_DELETE)->checkpoint = *bad;
+    job->row.committed_step =
+        job->checkpoint_count == 0 ? 0 : job->checkpoints[job->checkpoint_count - 1].step;
+    return job->checkpoint_count > 0;
+}
+
 void checkpoint_record_shard(struct brain *brain, const struct brain_input *input)
 {
     const struct shard_row *shard = &input->shard;

@@ -11,6 +11,12 @@
 
 void checkpoint_record_shard(struct brain *brain, const struct brain_input *input);
 
+/*
+ * The attempt could not load its checkpoint. The first time that may be the way or the node; the second time
+ * the checkpoint is given up and the one before it is the newest. False when none is left.
+ */
+bool checkpoint_doubt(struct brain *brain, struct job *job);
+
 void checkpoint_load_shard(struct brain *brain, const struct shard_row *row);
 void checkpoint_load(struct brain *brain, const struct checkpoint_row *row);
 

@@ -10,6 +10,7 @@
 #include "service/brain/emit.h"
 #include "service/brain/launch.h"
 #include "service/brain/port.h"
+#include "service/brain/starting.h"
 #include "service/brain/transition.h"
 
 static const struct {
@@ -42,10 +43,10 @@ enum reason ending_reason_of(int64_t code, int64_t signal, bool oom)
 
 /* ---- desired sets */
 
-static void tell_nodes(struct attempt *attempt)
+static void tell_nodes(struct brain *brain, struct attempt *attempt)
 {
     for (int64_t i = 0; i < attempt->row.world_size; i++)
-        attempt->ranks[i].node->desired_changed = true;
+        state_tell_node(brain, attempt->ranks[i].node);
 }
 
 /* ---- an attempt ends */
@@ -97,7 +98,7 @@ void ending_attempt(struct brain *brain, struct attempt *attempt, enum reason re
     if (rank != NULL && retry_policy_of(reason)->blames_node)
         blame(job, rank->node);
     drop_shards(brain, attempt);
-    tell_nodes(attempt);
+    tell_nodes(brain, attempt);
     clear_attempt_dues(brain, job);
     aftermath_decide(brain, job, attempt, rank);
     release_ended_slots(brain, attempt);
@@ -162,7 +163,7 @@ void ending_stop_attempt(struct brain *brain, struct attempt *attempt, enum reas
     if (attempt->row.state == ATTEMPT_STOPPING)
         return;
     transition_attempt(brain, attempt, ATTEMPT_EVENT_STOP, reason, detail);
-    tell_nodes(attempt);
+    tell_nodes(brain, attempt);
     const int64_t limit_ms =
         brain->config.grace_ms + brain->profile.kill_budget_ms + 2 * brain->profile.heartbeat_ms;
     state_set_due(brain, attempt->job, DUE_STOP, brain->now_ms + limit_ms);
@@ -214,6 +215,7 @@ static void conclude_live(struct brain *brain, struct rank *rank, const struct r
 {
     struct attempt *attempt = rank->attempt;
     if (end->reason == REASON_NONE) {
+        starting_check(brain, attempt);
         ending_check_done(brain, attempt);
         ending_check_stopped(brain, attempt);
         return;
@@ -230,6 +232,13 @@ static void conclude_live(struct brain *brain, struct rank *rank, const struct r
     ending_attempt(brain, attempt, end->reason, detail, rank);
 }
 
+/* What follows from another end explains nothing. */
+static bool is_cause(enum reason reason)
+{
+    return reason != REASON_NONE && reason != REASON_STOPPED && reason != REASON_FENCED &&
+           reason != REASON_PEER_LOST;
+}
+
 static void conclude_ended(struct brain *brain, struct rank *rank, const struct rank_end *end)
 {
     struct attempt *attempt = rank->attempt;
@@ -237,7 +246,7 @@ static void conclude_ended(struct brain *brain, struct rank *rank, const struct 
     /* What ended after our decision may have ended by our own signal. */
     const bool by_us = end->signal != 0 && (end->fault_boot_ms == TIMER_NEVER ||
                                             end->fault_boot_ms > attempt->ended_ms);
-    if (end->reason != REASON_NONE && !by_us && aftermath_may_amend(job, attempt)) {
+    if (is_cause(end->reason) && !by_us && aftermath_may_amend(job, attempt)) {
         char detail[BRAIN_DETAIL_BYTES];
         describe_end(rank, end, detail, sizeof(detail));
         if (end->fault_boot_ms != TIMER_NEVER)
@@ -245,7 +254,7 @@ static void conclude_ended(struct brain *brain, struct rank *rank, const struct 
         aftermath_amend(brain, job, attempt, end->reason, detail, rank);
     }
     launch_release_slot(brain, rank);
-    rank->node->desired_changed = true;
+    state_tell_node(brain, rank->node);
     brain->capacity_changed = true;
     if (attempt->unended == 0)
         port_release(brain, attempt);

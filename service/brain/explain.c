@@ -23,8 +23,8 @@ static int64_t largest_pool(const struct brain *brain, const struct job_request 
                             const struct job *job)
 {
     int64_t largest = 0;
-    for (size_t i = 0; i < brain->pool_count; i++) {
-        const struct pool *pool = &brain->pools[i];
+    for (size_t i = 0; i < brain->pools->count; i++) {
+        const struct pool *pool = &brain->pools->items[i];
         if (placement_kind_fits(request, job, pool->kind) && pool->total > largest)
             largest = pool->total;
     }
@@ -35,7 +35,7 @@ static void explain_large(const struct brain *brain, const struct job_request *r
                           const struct job *job, struct explanation *out)
 {
     const int64_t largest = largest_pool(brain, request, job);
-    if (brain->pool_count == 0)
+    if (brain->pools->count == 0)
         say(out, EXPLAIN_NO_NODES, "no node is ready");
     else if (largest >= request->ranks)
         say(out, EXPLAIN_NUMERICS,
@@ -81,11 +81,9 @@ static void explain_busy(const struct brain *brain, const struct job_request *re
 static void explain(const struct brain *brain, const struct job_request *request,
                     const struct job *job, struct explanation *out)
 {
-    /* Pools are a cache: counting them again decides nothing. */
-    struct brain *cache = (struct brain *)(uintptr_t)brain;
-    placement_count_pools(cache);
+    placement_count_pools(brain);
     struct placement placement = {.picks = NULL};
-    switch (placement_choose(cache, request, job, &placement)) {
+    switch (placement_choose(brain, request, job, &placement)) {
     case PLACEMENT_FITS:
         say(out, EXPLAIN_WOULD_RUN, "");
         list_placement(&placement, out);

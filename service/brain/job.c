@@ -122,7 +122,7 @@ void job_request_checkpoint(struct brain *brain, const struct brain_input *input
                                            .attempt = attempt->row.attempt,
                                            .detail = "a checkpoint now"});
     for (int64_t i = 0; i < attempt->row.world_size; i++)
-        attempt->ranks[i].node->desired_changed = true;
+        state_tell_node(brain, attempt->ranks[i].node);
     brain->reply->revision = job->row.revision;
 }
 

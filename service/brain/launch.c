@@ -92,7 +92,7 @@ static void take_slot(struct brain *brain, struct rank *rank, struct node *node,
     slot->row.attempt = attempt->row.attempt;
     slot->row.rank = number;
     emit_slot(brain, slot);
-    node->desired_changed = true;
+    state_tell_node(brain, node);
 }
 
 void launch_release_slot(struct brain *brain, struct rank *rank)

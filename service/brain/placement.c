@@ -38,15 +38,14 @@ void placement_clear(struct placement *placement)
     *placement = (struct placement){.picks = NULL};
 }
 
-static struct pool *pool_of(struct brain *brain, enum device_kind kind, const char *numerics)
+static struct pool *pool_of(struct pools *pools, enum device_kind kind, const char *numerics)
 {
-    for (size_t i = 0; i < brain->pool_count; i++) {
-        if (brain->pools[i].kind == kind && strcmp(brain->pools[i].numerics, numerics) == 0)
-            return &brain->pools[i];
+    for (size_t i = 0; i < pools->count; i++) {
+        if (pools->items[i].kind == kind && strcmp(pools->items[i].numerics, numerics) == 0)
+            return &pools->items[i];
     }
-    brain->pools =
-        memory_grow(brain->pools, brain->pool_count, &brain->pool_capacity, sizeof(*brain->pools));
-    struct pool *pool = &brain->pools[brain->pool_count++];
+    pools->items = memory_grow(pools->items, pools->count, &pools->capacity, sizeof(*pools->items));
+    struct pool *pool = &pools->items[pools->count++];
     *pool = (struct pool){.kind = kind};
     memcpy(pool->numerics, numerics, strlen(numerics) + 1);
     return pool;
@@ -67,9 +66,9 @@ static int64_t count_free(const struct node *node, enum device_kind kind)
     return count;
 }
 
-void placement_count_pools(struct brain *brain)
+void placement_count_pools(const struct brain *brain)
 {
-    brain->pool_count = 0;
+    brain->pools->count = 0;
     for (size_t n = 0; n < brain->node_count; n++) {
         const struct node *node = brain->nodes[n];
         if (node->row.state != NODE_READY)
@@ -79,7 +78,7 @@ void placement_count_pools(struct brain *brain)
             const struct slot *slot = node->slots[i];
             if (!slot->row.present)
                 continue;
-            struct pool *pool = pool_of(brain, slot->row.kind, node->row.numerics);
+            struct pool *pool = pool_of(brain->pools, slot->row.kind, node->row.numerics);
             pool->total++;
             if (usable && slot_is_free(slot))
                 pool->free++;
@@ -198,13 +197,14 @@ static bool pool_is_better(const struct pool *a, const struct pool *b, const str
     return strcmp(a->numerics, b->numerics) < 0;
 }
 
-enum placement_verdict placement_choose(struct brain *brain, const struct job_request *request,
-                                        const struct job *job, struct placement *out)
+enum placement_verdict placement_choose(const struct brain *brain,
+                                        const struct job_request *request, const struct job *job,
+                                        struct placement *out)
 {
     const struct pool *best = NULL;
     bool would_fit = false;
-    for (size_t i = 0; i < brain->pool_count; i++) {
-        const struct pool *pool = &brain->pools[i];
+    for (size_t i = 0; i < brain->pools->count; i++) {
+        const struct pool *pool = &brain->pools->items[i];
         if (!pool_fits(pool, request, job) || pool->total < request->ranks)
             continue;
         would_fit = true;
@@ -224,7 +224,7 @@ enum placement_verdict placement_choose(struct brain *brain, const struct job_re
 
 static void count_taken(struct brain *brain, const struct placement *placement)
 {
-    struct pool *pool = pool_of(brain, placement->kind, placement->numerics);
+    struct pool *pool = pool_of(brain->pools, placement->kind, placement->numerics);
     for (size_t i = 0; i < placement->count; i++)
         pool->free -= placement->picks[i].ranks;
     assert(pool->free >= 0);
@@ -247,8 +247,8 @@ static bool is_closed(const struct brain *brain, enum device_kind kind, const st
     const struct job *blocker = brain->blocker[kind];
     if (blocker != NULL && (job == NULL || waiting_is_before(blocker, job)))
         return true;
-    for (size_t i = 0; i < brain->pool_count; i++) {
-        if (brain->pools[i].kind == kind && brain->pools[i].free > 0)
+    for (size_t i = 0; i < brain->pools->count; i++) {
+        if (brain->pools->items[i].kind == kind && brain->pools->items[i].free > 0)
             return false;
     }
     return true;

@@ -47,9 +47,10 @@ enum placement_verdict {
     PLACEMENT_LARGE, /* would not fit even then */
 };
 /* `job` may be NULL (dry run of a request). Looks at pools, which must be fresh. */
-enum placement_verdict placement_choose(struct brain *brain, const struct job_request *request,
-                                        const struct job *job, struct placement *out);
-void placement_count_pools(struct brain *brain);
+enum placement_verdict placement_choose(const struct brain *brain,
+                                        const struct job_request *request, const struct job *job,
+                                        struct placement *out);
+void placement_count_pools(const struct brain *brain);
 bool placement_kind_fits(const struct job_request *request, const struct job *job,
                          enum device_kind kind);
 

@@ -167,6 +167,16 @@ void state_touch(struct brain *brain, struct job *job)
     brain->touched[brain->touched_count++] = job;
 }
 
+void state_tell_node(struct brain *brain, struct node *node)
+{
+    if (node->desired_changed)
+        return;
+    node->desired_changed = true;
+    brain->told =
+        memory_grow(brain->told, brain->told_count, &brain->told_capacity, sizeof(struct node *));
+    brain->told[brain->told_count++] = node;
+}
+
 static void free_attempt(struct attempt *attempt)
 {
     memory_free(attempt->ranks);

@@ -139,6 +139,13 @@ struct pool {
     int64_t free;  /* on nodes that may be used now */
 };
 
+/* Counted anew whenever capacity changed: a cache, so that also const views may count. */
+struct pools {
+    struct pool *items;
+    size_t count;
+    size_t capacity;
+};
+
 struct port {
     struct port_row row;
 };
@@ -170,8 +177,7 @@ struct brain {
     int64_t waiting_count;
     bool capacity_changed;             /* the waiting jobs must be looked at again */
     struct job *blocker[DEVICE_KINDS]; /* the first that waits for busy slots of the kind */
-    struct pool *pools;
-    size_t pool_count, pool_capacity;
+    struct pools *pools;
     struct port *ports;
     size_t port_count, port_capacity;
     struct address *addresses;
@@ -193,6 +199,8 @@ struct brain {
     struct brain_reply *reply;
     struct job **touched;
     size_t touched_count, touched_capacity;
+    struct node **told;
+    size_t told_count, told_capacity;
 };
 
 /* state.c: objects */
@@ -212,6 +220,8 @@ struct attempt *state_live_attempt(const struct job *job);
 void state_set_due(struct brain *brain, struct job *job, enum job_due due, int64_t at_ms);
 /* Remembers to look at the end of this input whether the job must still be held. */
 void state_touch(struct brain *brain, struct job *job);
+/* Remembers that the node's desired set changed: it is published at the end of this input. */
+void state_tell_node(struct brain *brain, struct node *node);
 void state_drop_unneeded(struct brain *brain);
 void state_free_job(struct brain *brain, struct job *job);
 void state_free_node(struct node *node);

@@ -9,6 +9,7 @@
 #include "service/brain/ending.h"
 #include "service/brain/lease.h"
 #include "service/brain/node.h"
+#include "service/brain/starting.h"
 #include "service/brain/transition.h"
 
 /* ---- one rank */
@@ -31,40 +32,15 @@ static void hear_exit(struct brain *brain, struct rank *rank, const struct obser
                                    .fault_boot_ms = received_ms - seen->exit_age_ms});
 }
 
-static bool whole_gang_started(const struct attempt *attempt)
-{
-    for (int64_t i = 0; i < attempt->row.world_size; i++) {
-        if (!attempt->ranks[i].alive && !attempt->ranks[i].row.ended)
-            return false;
-    }
-    return true;
-}
-
 static void hear_alive(struct brain *brain, struct rank *rank, const struct observed_rank *seen)
 {
-    struct attempt *attempt = rank->attempt;
     rank->alive = true;
     if (seen->pid != rank->row.pid) {
         rank->row.pid = seen->pid;
         emit_rank(brain, rank);
     }
-    if (!attempt_state_is_live(attempt->row.state))
-        return;
-    if (attempt->row.started_at_ms == 0) {
-        attempt->row.started_at_ms = brain->wall_ms;
-        emit_attempt(brain, EFFECT_ATTEMPT_UPDATE, attempt);
-    }
-    if (attempt->row.state != ATTEMPT_PLACED || !whole_gang_started(attempt))
-        return;
-    transition_attempt(brain, attempt, ATTEMPT_EVENT_ALIVE, REASON_NONE, "");
-    state_set_due(brain, attempt->job, DUE_START, TIMER_NEVER);
-    if (attempt->job->row.state == JOB_STARTING) {
-        const bool first = attempt->job->row.started_at_ms == 0;
-        transition_job(brain, attempt->job, JOB_EVENT_START, REASON_NONE, "");
-        const int64_t limit_ms = attempt->job->row.request.time_limit_ms;
-        if (first && limit_ms > 0)
-            state_set_due(brain, attempt->job, DUE_TIME_LIMIT, brain->now_ms + limit_ms);
-    }
+    if (attempt_state_is_live(rank->attempt->row.state))
+        starting_check(brain, rank->attempt);
 }
 
 /* A wait that a suspect node's attempt should be judged by. */

@@ -225,6 +225,7 @@ static void operator_fences(struct world *world, int64_t host)
     if (world->hosts[host].up)
         host_crash(world, host, true);
     world->hosts[host].vouched = true;
+    world->hosts[host].vouched_ms = world->now_ms;
     controller_operate(world, INPUT_NODE_FENCE, host);
 }
 

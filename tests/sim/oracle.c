@@ -9,7 +9,8 @@
  */
 
 #define SLACK_MS       1500
-#define DOWN_TERMS_MAX 8 /* W, and 2 W more each time that the brake holds */
+#define VOUCHED_MS     30000 /* an operator's word may wait that long in a paused loop */
+#define DOWN_TERMS_MAX 8     /* W, and 2 W more each time that the brake holds */
 
 struct oracle_job *oracle_job(struct world *world, const char *id)
 {
@@ -189,7 +190,9 @@ static void note_node(struct world *world, const struct node_row *row)
         return;
     for (size_t i = 0; i < world->host_count; i++) {
         const struct host *host = &world->hosts[i];
-        if (strcmp(host->id, row->id) != 0 || host->vouched)
+        const bool vouched = host->vouched || (host->vouched_ms > 0 &&
+                                               world->now_ms < host->vouched_ms + VOUCHED_MS);
+        if (strcmp(host->id, row->id) != 0 || vouched)
             continue;
         int64_t since_ms = host->last_received_ms;
         if (since_ms < world->controller.started_ms)

@@ -120,7 +120,8 @@ struct host {
     bool up;
     int64_t boot;
     int64_t down_since_ms;
-    bool vouched; /* an operator fenced it: it stays down until the heal */
+    bool vouched;       /* an operator fenced it: it stays down until the heal */
+    int64_t vouched_ms; /* when he said so */
     /* the agent */
     bool agent_up;
     uint64_t agent; /* process number */
