@@ -26,14 +26,15 @@ bench: all $(BENCHES)
 	@mkdir -p $(BUILD)/bench
 	@for b in $(BENCHES); do echo "== $$(basename $$b)"; BUILD=$(BUILD) $$b || exit 1; done
 
-# Each target for FUZZ_SECONDS from its corpus and dictionary; what they find is kept in $(BUILD)/fuzz/found.
+# Each target for FUZZ_SECONDS from its corpus and dictionary; what breaks one is kept in $(BUILD)/fuzz/found.
 FUZZ_SECONDS ?= 20
+FUZZ_CC ?= clang
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(FUZZ): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(ALL_ARCHIVES)
 	$(call link,-fsanitize=fuzzer $(ARCHIVE_GROUP) $(ALL_LIBS))
 fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang: bash deploy/deps.sh --yes --ci"; exit 1; }
-	$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-run
+	$(MAKE) BUILD=$(BUILD)/fuzz CC="$(FUZZ_CC)" SAN=fuzzer-no-link,address,undefined fuzz-run
 fuzz-run: $(FUZZ)
 	BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/run.sh $(FUZZ)
 .PHONY: fuzz-run

@@ -6,19 +6,21 @@ BUILD=${BUILD:-build}
 failed=""
 mkdir -p "$BUILD/found"
 for target in "$@"; do
-    name=$(basename "$target" | sed 's/^fuzz_//')
+    name=$(basename "$target")
     mkdir -p "$BUILD/corpus/$name"
     seeds=""
     [ -d "tests/fuzz/corpus/$name" ] && seeds="tests/fuzz/corpus/$name"
-    [ "$name" = job_spec ] && seeds="schema/examples/valid schema/examples/invalid"
+    [ "$name" = fuzz_job_spec ] && seeds="schema/examples/valid schema/examples/invalid"
+    dict=""
+    [ -e "tests/fuzz/$name.dict" ] && dict="-dict=tests/fuzz/$name.dict"
     log="$BUILD/found/$name.log"
     # shellcheck disable=SC2086
     if "$target" -max_total_time="${FUZZ_SECONDS:-20}" -max_len=20000 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
-        -dict="tests/fuzz/$name.dict" -artifact_prefix="$BUILD/found/$name-" "$BUILD/corpus/$name" $seeds >"$log" 2>&1; then
+        $dict -artifact_prefix="$BUILD/found/$name-" "$BUILD/corpus/$name" $seeds >"$log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-        echo "ok   fuzz $name ($runs runs)"
+        echo "ok   $name ($runs runs)"
     else
-        echo "FAIL fuzz $name, see $log"
+        echo "FAIL $name, see $log"
         grep -E 'ERROR|Assertion|runtime error|SUMMARY|Test unit written' "$log" | head -10
         failed="$failed $name"
     fi
