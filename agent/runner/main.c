@@ -344,5 +344,7 @@ int main(int argc, char **argv)
         look(&runner);
     }
     end_orphans();
+    /* Before the peers' ends close: who sees one of them close can't connect again. */
+    (void)close(RUNNER_LISTEN_FD);
     return EXIT_SUCCESS;
 }
