@@ -14,16 +14,19 @@ enum status store_find_key(struct store *store, const char *project, const char 
                            char out_body_sha256[BRAIN_SHA_BYTES], struct error *err)
 {
     assert(store_in_transaction(store));
+    char job[ID_BYTES_MAX];
+    char sha256[BRAIN_SHA_BYTES];
+    TRY(reader_key(store->reader, project, key, INT64_MIN, job, sha256, err)); /* most are free */
     const enum status status =
-        reader_key(store->reader, project, key, not_before_ms, out_job, out_body_sha256, NULL);
+        reader_key(store->reader, project, key, not_before_ms, out_job, out_body_sha256, err);
     if (status != STATUS_NOT_FOUND)
-        return status == STATUS_OK ? STATUS_OK : error_set(err, status, "key of %s", project);
+        return status;
     sqlite3_stmt *stmt = store->statements[STORE_KEY_RELEASE];
     struct sql_bind bind = sql_bind(stmt);
     sql_bind_text(&bind, project);
     sql_bind_text(&bind, key);
     TRY(sql_run(stmt, NULL, err));
-    return error_set(err, STATUS_NOT_FOUND, "key %s of project %s is free", key, project);
+    return STATUS_NOT_FOUND; /* `err` says that it has expired */
 }
 
 /* Numbers to release, and how far the scan came. */

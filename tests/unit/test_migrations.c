@@ -125,7 +125,7 @@ static void a_file_that_is_no_database_is_refused(void **state)
 
 /* ---- words */
 
-/* The words of `CHECK (<column> IN (...))` of a table, joined by spaces, as its SQL has them. */
+/* The words of `CHECK (<column> = ... OR ...)` of a table, joined by spaces, as its SQL has them. */
 static void check_words(sqlite3 *db, const char *table, const char *column, char *out)
 {
     char sql[128];
@@ -133,7 +133,7 @@ static void check_words(sqlite3 *db, const char *table, const char *column, char
     char start[64];
     (void)snprintf(sql, sizeof sql, "SELECT sql FROM sqlite_schema WHERE name = '%s'", table);
     query_text(db, sql, text, sizeof text);
-    (void)snprintf(start, sizeof start, "CHECK (%s IN (", column);
+    (void)snprintf(start, sizeof start, "CHECK (%s = ", column);
     const char *place = strstr(text, start);
     assert_non_null(place);
     const char *end = strchr(place, ')');
