@@ -13,6 +13,8 @@ struct entry {
     uint64_t touched;
     int64_t attempt, step, of, epoch, wall_ms;
     int64_t first_step_attempt; /* the newest attempt whose first step was told */
+    int64_t checkpoint_step;    /* the newest that was told, 0: none */
+    int64_t checkpoint_wall_ms;
     size_t metric_count;
     struct live_metric *metrics;
     size_t rank_count; /* of `attempt` */
@@ -124,6 +126,7 @@ static struct entry *enter(struct live *live, const char *id, int64_t attempt)
     if (attempt > entry->attempt) {
         entry->attempt = attempt;
         entry->step = 0;
+        entry->checkpoint_step = 0;
         free(entry->ranks);
         entry->ranks = NULL;
         entry->rank_count = 0;
@@ -240,6 +243,28 @@ void live_rank(struct live *live, const char *job, int64_t attempt, int64_t rank
     if (entry != NULL && (size_t)rank < entry->rank_count)
         entry->ranks[rank] = (struct live_rank){.known = true, .phase = phase, .step = step};
     pthread_mutex_unlock(&live->lock);
+}
+
+void live_checkpoint(struct live *live, const char *job, int64_t attempt, int64_t step,
+                     int64_t wall_ms)
+{
+    pthread_mutex_lock(&live->lock);
+    struct entry *entry = enter(live, job, attempt);
+    if (entry != NULL && step > entry->checkpoint_step) {
+        entry->checkpoint_step = step;
+        entry->checkpoint_wall_ms = wall_ms;
+    }
+    pthread_mutex_unlock(&live->lock);
+}
+
+int64_t live_checkpoint_wall_ms(struct live *live, const char *job, int64_t attempt, int64_t step)
+{
+    pthread_mutex_lock(&live->lock);
+    const struct entry *entry = find(live, job);
+    const bool known = entry != NULL && entry->attempt == attempt && entry->checkpoint_step == step;
+    const int64_t wall_ms = known ? entry->checkpoint_wall_ms : 0;
+    pthread_mutex_unlock(&live->lock);
+    return wall_ms;
 }
 
 bool live_first_step(struct live *live, const char *job, int64_t attempt, int64_t step,

@@ -63,6 +63,11 @@ void live_metric(struct live *live, const char *job, int64_t attempt, const char
                  double value);
 void live_rank(struct live *live, const char *job, int64_t attempt, int64_t rank, int phase,
                int64_t step);
+/* When a rank told of its shard of this step, wall clock: its snapshot is one file's writing older. */
+void live_checkpoint(struct live *live, const char *job, int64_t attempt, int64_t step,
+                     int64_t wall_ms);
+int64_t live_checkpoint_wall_ms(struct live *live, const char *job, int64_t attempt,
+                                int64_t step); /* 0: not heard of */
 /* True for the first step that this attempt shows beyond `resume_step`, once. */
 bool live_first_step(struct live *live, const char *job, int64_t attempt, int64_t step,
                      int64_t resume_step);

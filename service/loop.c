@@ -108,6 +108,28 @@ static void mark_dropped(struct loop *loop, const char *job, int64_t attempt, in
     memcpy(item->job, job, sizeof(item->job));
 }
 
+struct open_steps {
+    struct loop *loop;
+    const char *job;
+    int64_t attempt;
+};
+
+static void mark_open_step(void *context, int64_t step)
+{
+    const struct open_steps *open = context;
+    mark_dropped(open->loop, open->job, open->attempt, step);
+}
+
+/* Asked before the effect is applied: afterwards no row says which blobs there were. */
+static void mark_open_steps(struct loop *loop, const char *job, int64_t attempt)
+{
+    struct error err = {0};
+    struct open_steps open = {.loop = loop, .job = job, .attempt = attempt};
+    if (reader_open_steps(store_reader(loop->store), job, attempt, mark_open_step, &open, &err) !=
+        STATUS_OK)
+        die("uncommitted shards could not be read", &err);
+}
+
 /* Remembers what must be told once the effects are on disk. True if they write anything. */
 static bool note_effects(struct loop *loop)
 {
@@ -128,7 +150,7 @@ static bool note_effects(struct loop *loop)
             mark_dropped(loop, effect->checkpoint.job, effect->checkpoint.attempt,
                          effect->checkpoint.step);
         else if (effect->kind == EFFECT_SHARDS_DROP)
-            mark_dropped(loop, effect->drop_job, effect->drop_attempt, 0);
+            mark_open_steps(loop, effect->drop_job, effect->drop_attempt);
     }
     return writes;
 }

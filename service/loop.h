@@ -68,7 +68,7 @@ struct loop_hooks {
     /* A node's desired set, rendered: a JSON array. The text is the hook's (free). */
     void (*desired)(void *context, const char *node, int64_t revision, char *json);
     void (*changed)(void *context, const struct loop_change *changes, size_t count);
-    /* A checkpoint is gone (step > 0), or all uncommitted shards of an attempt (step 0). */
+    /* What an attempt stored of this step is of no use any more. */
     void (*drop_blobs)(void *context, const char *job, int64_t attempt, int64_t step);
 };
 

@@ -266,8 +266,8 @@ static void shard_durable(struct http_request *request)
     shard->bytes = (int64_t)upload->bytes;
     memcpy(shard->sha256, upload->sha256, sizeof(shard->sha256));
     memcpy(shard->node, http_caller(request)->node, sizeof(shard->node));
-    const char *snapshot = http_header(request, "Reprise-Snapshot-Ms");
-    input->at_wall_ms = snapshot != NULL ? strtoll(snapshot, NULL, 10) : 0;
+    input->at_wall_ms =
+        live_checkpoint_wall_ms(api_of(request)->live, upload->job, upload->attempt, upload->step);
     api_run(request, &upload->call, shard_recorded);
 }
 

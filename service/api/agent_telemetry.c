@@ -280,6 +280,8 @@ static void show(struct telemetry_desk *desk, const struct desk_line *at)
     const struct telemetry_line *line = &at->line;
     if (line->kind == TELEMETRY_OTHER)
         return;
+    if (line->word == event_kind_names[EVENT_CHECKPOINT])
+        live_checkpoint(live, at->job, line->attempt, line->step, line->wall_ms);
     if (line->kind == TELEMETRY_PROGRESS || line->kind == TELEMETRY_METRIC)
         live_progress(live, at->job, line->attempt, line->step, line->of, line->epoch,
                       line->wall_ms);

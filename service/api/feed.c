@@ -34,9 +34,10 @@ struct subscriber {
 struct follower {
     struct http_stream *stream;
     char job[ID_BYTES_MAX];
-    char name[8]; /* stdout, stderr */
-    int64_t attempt, rank, offset;
+    struct feed_log log; /* its job points at `job` */
 };
+
+const char *const feed_log_names[] = {"stdout", "stderr", NULL};
 
 struct feed {
     struct api *api;
@@ -235,39 +236,46 @@ static void tell_snapshot(struct feed *feed, struct lent *lent, struct subscribe
 
 /* ---------------------------------------------------------------- followed logs */
 
+/* Sends what one of its streams has; sets *moved. False: the client does not read any more. */
+static bool follow_stream(struct feed *feed, struct follower *follower, size_t which, bool *moved)
+{
+    const struct logs_stream stream = {.job = follower->job,
+                                       .attempt = follower->log.attempt,
+                                       .rank = follower->log.rank,
+                                       .stream = feed_log_names[which]};
+    CLEANUP(buf_clear) struct buf text;
+    buf_init(&text, LOGS_READ_BYTES + KIB);
+    int64_t *offset = &follower->log.offset[which];
+    int64_t next = *offset;
+    if (logs_read(feed->api->logs, &stream, *offset, &text, &next, NULL) != STATUS_OK)
+        return true; /* nobody has written to it yet */
+    *moved = *moved || next > *offset;
+    *offset = next;
+    return text.size == 0 || http_stream_write(follower->stream, text.data, text.size);
+}
+
 /* Sends what there is. False: the follower is done. */
 static bool follow_on(struct feed *feed, struct lent *lent, struct follower *follower)
 {
     if (http_stream_closed(follower->stream))
         return false;
-    if (http_stream_pending(follower->stream) > FOLLOW_PENDING)
+    if (http_stream_pending(follower->stream) > 0)
         return true;
     /* Asked before reading: what comes after the end was seen is not waited for. */
     static const struct http_caller everyone = {.role = ROLE_OPERATOR};
     struct job_row row;
     const bool over = job_row_read(lent, &everyone, follower->job, &row, NULL) == STATUS_OK &&
-                      (job_state_is_terminal(row.state) || row.attempt > follower->attempt);
-    const struct logs_stream stream = {.job = follower->job,
-                                       .attempt = follower->attempt,
-                                       .rank = follower->rank,
-                                       .stream = follower->name};
-    CLEANUP(buf_clear) struct buf text;
-    buf_init(&text, LOGS_READ_BYTES + KIB);
-    int64_t next = follower->offset;
-    if (logs_read(feed->api->logs, &stream, follower->offset, &text, &next, NULL) != STATUS_OK)
-        return !over;
-    const bool moved = next > follower->offset;
-    for (size_t at = 0; at < text.size; at += FOLLOW_PENDING) {
-        const size_t left = text.size - at;
-        if (!http_stream_write(follower->stream, text.data + at,
-                               left < FOLLOW_PENDING ? left : FOLLOW_PENDING))
+                      (job_state_is_terminal(row.state) || row.attempt > follower->log.attempt);
+    bool moved = false;
+    for (size_t i = 0; i < FEED_LOG_STREAMS; i++) {
+        if (follower->log.wanted[i] && !follow_stream(feed, follower, i, &moved))
             return false;
+        if (moved)
+            return true; /* the other one when this is sent: together they might not fit */
     }
-    follower->offset = next;
-    return moved || !over;
+    return !over;
 }
 
-/* True while one of them waits for its client to read. */
 static void follow_all(struct feed *feed, struct lent *lent)
 {
     for (size_t i = 0; i < feed->follower_count;) {
@@ -506,17 +514,15 @@ enum status feed_subscribe(struct feed *feed, struct http_stream *stream,
     return error_set(err, STATUS_BUSY, "there are %d streams already", FEED_SUBSCRIBERS_MAX);
 }
 
-enum status feed_follow(struct feed *feed, struct http_stream *stream, const char *job,
-                        int64_t attempt, int64_t rank, const char *name, int64_t offset,
+enum status feed_follow(struct feed *feed, struct http_stream *stream, const struct feed_log *log,
                         struct error *err)
 {
     struct follower *follower = calloc(1, sizeof(*follower));
     if (follower == NULL)
         return error_set(err, STATUS_NO_MEMORY, "log: out of memory");
-    *follower =
-        (struct follower){.stream = stream, .attempt = attempt, .rank = rank, .offset = offset};
-    snprintf(follower->job, sizeof(follower->job), "%s", job);
-    snprintf(follower->name, sizeof(follower->name), "%s", name);
+    *follower = (struct follower){.stream = stream, .log = *log};
+    snprintf(follower->job, sizeof(follower->job), "%s", log->job);
+    follower->log.job = follower->job;
     pthread_mutex_lock(&feed->lock);
     const bool fits = !feed->stopping && feed->follower_count < FOLLOWERS_MAX;
     if (fits) {

@@ -23,6 +23,7 @@
 #define FEED_TOPICS_MAX      16
 #define FEED_MOVED_MS        100
 #define FEED_HEARTBEAT_MS    15000
+#define FEED_LOG_STREAMS     2
 #define FEED_NOTES_MAX       1024 /* different objects between two rounds; beyond, all are told anew */
 
 struct api;
@@ -50,10 +51,17 @@ struct feed_topics {
 /* Adds a subscriber and tells it the state as it is now. Takes the stream's reference. STATUS_BUSY: too many. */
 MUST_CHECK enum status feed_subscribe(struct feed *feed, struct http_stream *stream,
                                       const struct feed_topics *topics, struct error *err);
-/* Follows a log from `offset` on until the job has ended. Takes the stream's reference. */
-MUST_CHECK enum status feed_follow(struct feed *feed, struct http_stream *stream, const char *job,
-                                   int64_t attempt, int64_t rank, const char *name, int64_t offset,
-                                   struct error *err);
+/* What a follower of a log reads: stdout, stderr or both, each from its own position. */
+struct feed_log {
+    const char *job;
+    int64_t attempt, rank;
+    bool wanted[FEED_LOG_STREAMS];
+    int64_t offset[FEED_LOG_STREAMS];
+};
+extern const char *const feed_log_names[]; /* stdout, stderr */
+/* Follows until the job, or its attempt, has ended. Takes the stream's reference. */
+MUST_CHECK enum status feed_follow(struct feed *feed, struct http_stream *stream,
+                                   const struct feed_log *log, struct error *err);
 size_t feed_subscribers(struct feed *feed);
 
 #endif

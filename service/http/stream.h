@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "service/http/request.h"
 
-#define HTTP_STREAM_BYTES_MAX (256 * KIB)
+#define HTTP_STREAM_BYTES_MAX (512 * KIB)
 
 struct http_stream;
 

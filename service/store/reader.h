@@ -103,6 +103,11 @@ MUST_CHECK enum status reader_shard(struct reader *reader, const char *job, int6
                                     int64_t step, int64_t shard, struct shard_row *out,
                                     struct error *err);
 
+/* Steps of which an attempt has recorded shards, but no committed checkpoint. */
+typedef void step_fn(void *context, int64_t step);
+MUST_CHECK enum status reader_open_steps(struct reader *reader, const char *job, int64_t attempt,
+                                         step_fn *fn, void *context, struct error *err);
+
 /* `seq` rises within one job; job "" holds the events of nodes. */
 typedef void event_view_fn(void *context, int64_t seq, const struct event_row *event);
 MUST_CHECK enum status reader_events(struct reader *reader, const char *job, int64_t after_seq,

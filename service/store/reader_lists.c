@@ -198,6 +198,23 @@ enum status reader_shard(struct reader *reader, const char *job, int64_t attempt
     return sql_row_status(&row, err);
 }
 
+enum status reader_open_steps(struct reader *reader, const char *job, int64_t attempt, step_fn *fn,
+                              void *context, struct error *err)
+{
+    CLEANUP(sql_reset_cleanup) sqlite3_stmt *stmt = reader->statements[READER_OPEN_STEPS];
+    struct sql_bind bind = sql_bind(stmt);
+    sql_bind_text(&bind, job);
+    sql_bind_int(&bind, attempt);
+    enum status status = STATUS_OK;
+    while ((status = sql_step(stmt, err)) == STATUS_OK) {
+        struct sql_row row = sql_row(stmt);
+        const int64_t step = sql_row_int(&row);
+        TRY(sql_row_status(&row, err));
+        fn(context, step);
+    }
+    return list_end(status);
+}
+
 /* ---- events */
 
 enum status reader_events(struct reader *reader, const char *job, int64_t after_seq, size_t limit,

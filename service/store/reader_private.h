@@ -36,6 +36,9 @@
               " ORDER BY shard")                                                                 \
     X(SHARD, "SELECT " SHARD_SELECT " FROM shards WHERE job = ? AND attempt = ? AND step = ?"    \
              " AND shard = ?")                                                                   \
+    X(OPEN_STEPS, "SELECT DISTINCT step FROM shards WHERE job = ?1 AND attempt = ?2 AND NOT EXISTS" \
+                  " (SELECT 1 FROM checkpoints AS c WHERE c.job = ?1 AND c.step = shards.step"   \
+                  " AND c.attempt = ?2) ORDER BY step")                                          \
     X(EVENTS, "SELECT seq" EVENT_COLUMNS(COLUMN_NAME) " FROM job_events WHERE job = ?"           \
               " AND seq > ? ORDER BY seq LIMIT ?")                                               \
     X(NODES, "SELECT " NODE_SELECT ", labels FROM nodes WHERE id > ? ORDER BY id LIMIT ?")       \
