@@ -5,11 +5,14 @@
  * run: shared memory: copy your vector out, meet by spinning, add the other's; TCP: both ways over
  * one loopback connection. The sum does more than the probe (it brings the result back, sleeps
  * instead of spinning, checks each message), and moves less (each rank adds one half only).
+ *
+ * comm_loss_*: from kill -9 of a rank in the middle of sums until the other's sum has failed.
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -40,6 +43,7 @@ static const struct {
 /* Shared by the two processes of a measurement. */
 struct arena {
     _Atomic uint32_t met;
+    _Atomic int64_t noticed_ns;
     double us[ROUNDS_MAX]; /* written by rank 0 */
     _Alignas(4096) uint8_t vectors[RANKS][BYTES_MAX];
 };
@@ -78,9 +82,8 @@ struct measurement {
 
 typedef void rank_fn(const struct measurement *measurement, int rank);
 
-static void run_two(const struct measurement *measurement, rank_fn *run)
+static void start_two(const struct measurement *measurement, rank_fn *run, pid_t pids[RANKS])
 {
-    pid_t pids[RANKS];
     atomic_store(&measurement->arena->met, 0);
     fflush(NULL);
     for (int rank = 0; rank < RANKS; rank++) {
@@ -92,6 +95,12 @@ static void run_two(const struct measurement *measurement, rank_fn *run)
             _exit(0);
         }
     }
+}
+
+static void run_two(const struct measurement *measurement, rank_fn *run)
+{
+    pid_t pids[RANKS];
+    start_two(measurement, run, pids);
     for (int rank = 0; rank < RANKS; rank++) {
         int status = 0;
         if (waitpid(pids[rank], &status, 0) != pids[rank] || status != 0) {
@@ -152,6 +161,16 @@ static void time_open(const struct measurement *measurement, int rank)
     CLEANUP(comm_cleanup) struct comm *comm = open_comm(measurement, rank);
     if (rank == 0)
         measurement->arena->us[0] = (double)(clock_mono_ns() - begin_ns) / 1000;
+}
+
+static void sum_until_loss(const struct measurement *measurement, int rank)
+{
+    CLEANUP(comm_cleanup) struct comm *comm = open_comm(measurement, rank);
+    float *data = (float *)(void *)measurement->arena->vectors[rank];
+    atomic_fetch_add(&measurement->arena->met, 1);
+    while (comm->ops->all_reduce_sum(comm, data, cases[1].bytes / sizeof(float), NULL) == STATUS_OK)
+        ;
+    atomic_store(&measurement->arena->noticed_ns, clock_mono_ns());
 }
 
 /* ---- the probes */
@@ -291,6 +310,30 @@ static void measure_open(struct arena *arena, bool shared)
     bench_clear(&samples);
 }
 
+static void measure_loss(struct arena *arena, bool shared)
+{
+    struct bench_samples samples = {0};
+    for (int round = 0; round < (bench_is_short() ? 20 : 200); round++) {
+        struct measurement measurement = {.shared = shared,
+                                          .port = free_port(),
+                                          .memory_fd = memfd_create("bench_comm", MFD_CLOEXEC),
+                                          .arena = arena};
+        pid_t pids[RANKS];
+        start_two(&measurement, sum_until_loss, pids);
+        while (atomic_load(&arena->met) < RANKS)
+            clock_sleep_ms(1);
+        clock_sleep_ms(1 + round % 3);
+        const int64_t killed_ns = clock_mono_ns();
+        (void)kill(pids[1], SIGKILL);
+        for (int rank = 0; rank < RANKS; rank++)
+            (void)waitpid(pids[rank], NULL, 0);
+        bench_add(&samples, (double)(atomic_load(&arena->noticed_ns) - killed_ns) / 1000);
+        fd_cleanup(&measurement.memory_fd);
+    }
+    bench_report(shared ? "comm_loss_shared" : "comm_loss_tcp", "us", &samples, 0);
+    bench_clear(&samples);
+}
+
 int main(void)
 {
     struct arena *arena = map_shared(sizeof(struct arena));
@@ -300,6 +343,7 @@ int main(void)
         for (size_t i = 0; i < COUNT_OF(cases); i++)
             measure_sum(arena, i, shared == 1);
         measure_open(arena, shared == 1);
+        measure_loss(arena, shared == 1);
     }
     (void)munmap(arena, sizeof(*arena));
     return 0;

@@ -24,7 +24,8 @@ enum {
     LOST = 10,         /* exit code: STATUS_UNAVAILABLE */
     GRADIENT = 101770, /* floats of the MNIST model */
     KILLS = 60,
-    NOTICE_MS_MAX = 1000,
+    NOTICE_MS_MAX = 5000, /* far below the 20 s deadline; bench_comm measures how soon it is */
+    STOP_MS = 1000,       /* the deadline where a rank is stopped */
 };
 
 /* What ranks and test see of each other, in memory shared by fork. */
@@ -105,7 +106,7 @@ static void kill_often(const struct gang *shape, const char *name)
         assert_int_equal(kill(gang.pids[victim], SIGKILL), 0);
 
         for (int rank = 0; rank < gang.world_size; rank++) {
-            const int code = gang_wait(&gang, rank, 5000);
+            const int code = gang_wait(&gang, rank, 10000);
             assert_int_equal(code, rank == victim ? 128 + SIGKILL : LOST);
             if (rank != victim)
                 noticed_us[count++] = (atomic_load(&board->noticed_ns[rank]) - killed_ns) / 1000;
@@ -180,7 +181,7 @@ static void a_rank_killed_while_others_compute_is_noticed_at_their_next_sum(void
         atomic_store(&board->working, 100);
         for (int rank = 0; rank < gang.world_size; rank++) {
             if (rank != 1)
-                assert_int_equal(gang_wait(&gang, rank, 5000), LOST);
+                assert_int_equal(gang_wait(&gang, rank, 10000), LOST);
         }
         assert_true(clock_mono_ms() - told_ms < NOTICE_MS_MAX);
     }
@@ -192,20 +193,20 @@ static void a_stopped_rank_is_noticed_at_the_deadline(void **state)
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
         CLEANUP(board_cleanup) struct board *board = board_new();
         struct gang gang = shapes[i];
-        gang.timeout_ms = 400;
+        gang.timeout_ms = STOP_MS;
         gang_start(&gang, sum_until_loss, board);
         wait_until_working(board, gang.world_size);
         const int64_t stopped_ms = clock_mono_ms();
         assert_int_equal(kill(gang.pids[1], SIGSTOP), 0);
         for (int rank = 0; rank < gang.world_size; rank++) {
             if (rank != 1)
-                assert_int_equal(gang_wait(&gang, rank, 5000), LOST);
+                assert_int_equal(gang_wait(&gang, rank, 10000), LOST);
         }
         const int64_t noticed_ms = clock_mono_ms() - stopped_ms;
-        assert_true(noticed_ms >= 350 && noticed_ms < 400 + NOTICE_MS_MAX);
+        assert_in_range((uint64_t)noticed_ms, STOP_MS * 9 / 10, STOP_MS + NOTICE_MS_MAX);
         if (gang.world_size == 2)
             assert_string_equal(board->texts[0],
-                                "rank 1 is silent: rank 0 waited 400 ms in all_reduce");
+                                "rank 1 is silent: rank 0 waited 1000 ms in all_reduce");
         assert_int_equal(kill(gang.pids[1], SIGKILL), 0);
         (void)gang_wait(&gang, 1, 5000);
     }
@@ -230,7 +231,7 @@ static void a_rank_that_leaves_early_is_lost_to_those_who_wait_for_it(void **sta
         struct gang gang = shapes[i];
         gang_start(&gang, leave_without_summing, board);
         for (int rank = 0; rank < gang.world_size; rank++)
-            assert_int_equal(gang_wait(&gang, rank, NOTICE_MS_MAX), rank == 1 ? 0 : LOST);
+            assert_int_equal(gang_wait(&gang, rank, 10000), rank == 1 ? 0 : LOST);
     }
 }
 
@@ -291,7 +292,7 @@ static void an_abort_from_another_thread_ends_the_wait_of_all_ranks(void **state
         struct gang gang = shapes[i];
         gang_start(&gang, wait_in_vain, board);
         for (int rank = 0; rank < gang.world_size; rank++)
-            assert_int_equal(gang_wait(&gang, rank, 30 + NOTICE_MS_MAX), LOST);
+            assert_int_equal(gang_wait(&gang, rank, 10000), LOST);
         assert_string_equal(board->texts[0], "rank 0: send aborted");
     }
 }

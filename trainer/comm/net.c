@@ -46,8 +46,8 @@ static enum status resolve(const char *address, int port, struct addrinfo **out,
         rc = getaddrinfo(address, service, &hints, out);
     }
     if (rc != 0)
-        return error_set(err, STATUS_INVALID, "address %s, port %d: %s", address, port,
-                         gai_strerror(rc));
+        return error_set(err, rc == EAI_AGAIN ? STATUS_UNAVAILABLE : STATUS_INVALID,
+                         "address %s, port %d: %s", address, port, gai_strerror(rc));
     return STATUS_OK;
 }
 
