@@ -6,11 +6,11 @@ BUILD=${BUILD:-build}
 failed=""
 mkdir -p "$BUILD/found"
 for target in "$@"; do
-    name=$(basename "$target")
+    name=$(basename "$target" | sed 's/^fuzz_//')
     mkdir -p "$BUILD/corpus/$name"
     seeds=""
     [ -d "tests/fuzz/corpus/$name" ] && seeds="tests/fuzz/corpus/$name"
-    [ "$name" = fuzz_job_spec ] && seeds="schema/examples/valid schema/examples/invalid"
+    [ "$name" = job_spec ] && seeds="schema/examples/valid schema/examples/invalid"
     dict=""
     [ -e "tests/fuzz/$name.dict" ] && dict="-dict=tests/fuzz/$name.dict"
     log="$BUILD/found/$name.log"
