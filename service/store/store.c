@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -66,7 +67,8 @@ static enum status quick_check(sqlite3 *db, struct error *err)
     } else if (rc != SQLITE_INTERRUPT) {
         status = sql_status(db, rc, "quick_check", err);
     }
-    (void)sqlite3_finalize(stmt); /* repeats the step's error */
+    (void)sqlite3_finalize(stmt);        /* repeats the step's error */
+    (void)sqlite3_db_release_memory(db); /* the pages that it read are not wanted again */
     return status;
 }
 
@@ -104,6 +106,41 @@ static enum status open_file(struct store *store, const char *data_dir, struct e
     return fs_fsync_dir(data_dir, err);
 }
 
+/*
+ * The simulator opens one for each seed: the migrations run once a process and the result is copied.
+ * The template is made once, never changed and never closed.
+ */
+static pthread_mutex_t template_lock = PTHREAD_MUTEX_INITIALIZER;
+static sqlite3 *template_db;
+
+static enum status copy_template(sqlite3 *db, struct error *err)
+{
+    if (template_db == NULL) {
+        sqlite3 *fresh = NULL;
+        TRY(sql_open(STORE_MEMORY, SQL_MEMORY, false, &fresh, err));
+        const enum status status = migrate(fresh, MIGRATE_STATE, STORE_MEMORY, err);
+        if (status != STATUS_OK) {
+            sql_close(fresh);
+            return status;
+        }
+        template_db = fresh;
+    }
+    sqlite3_backup *copy = sqlite3_backup_init(db, "main", template_db, "main");
+    if (copy == NULL)
+        return sql_status(db, sqlite3_errcode(db), "copy of the template", err);
+    (void)sqlite3_backup_step(copy, -1); /* its result comes with finish */
+    return sql_status(db, sqlite3_backup_finish(copy), "copy of the template", err);
+}
+
+static enum status open_memory(sqlite3 **out, struct error *err)
+{
+    TRY(sql_open(STORE_MEMORY, SQL_MEMORY, false, out, err));
+    pthread_mutex_lock(&template_lock);
+    const enum status status = copy_template(*out, err);
+    pthread_mutex_unlock(&template_lock);
+    return status;
+}
+
 static enum status read_counter(struct store *store, const char *name, int64_t *out,
                                 struct error *err)
 {
@@ -122,12 +159,10 @@ enum status store_open(const char *data_dir, struct store **out, struct error *e
     if (store == NULL)
         return error_set(err, STATUS_NO_MEMORY, "store of %zu bytes", sizeof *store);
     store->lock_fd = -1;
-    if (strcmp(data_dir, STORE_MEMORY) == 0) {
-        TRY(sql_open(STORE_MEMORY, SQL_MEMORY, false, &store->db, err));
-        TRY(migrate(store->db, MIGRATE_STATE, STORE_MEMORY, err));
-    } else {
+    if (strcmp(data_dir, STORE_MEMORY) == 0)
+        TRY(open_memory(&store->db, err));
+    else
         TRY(open_file(store, data_dir, err));
-    }
     TRY(sql_prepare(store->db, statement_texts, STORE_STATEMENT_COUNT, store->statements, err));
     TRY(reader_new(store->db, true, &store->reader, err));
     TRY(read_counter(store, "revision", &store->revision, err));
