@@ -41,7 +41,8 @@ static const struct option_row rows[] = {
     {"controller", OPTION_TEXT, offsetof(struct config, controller), .required = true,
      .value = "URL", .help = "the controller's listener for agents, such as http://host:8485"},
     {"data", OPTION_TEXT, offsetof(struct config, data), .required = true, .value = "DIR",
-     .help = "folder for credential, attempts and decoded data; one agent a folder"},
+     .help = "folder for credential, attempts and decoded data; one agent a folder",
+     .environment = "REPRISE_AGENT_DATA"}, /* REPRISE_DATA is the folder of data sets */
     {"join-token-file", OPTION_TEXT, offsetof(struct config, join_token_file), .value = "FILE",
      .help = "one-use token to join with; not needed once joined"},
     {"slots", OPTION_TEXT, offsetof(struct config, slots), .initial = "auto", .value = "SLOTS",

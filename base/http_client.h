@@ -38,10 +38,13 @@ struct http_exchange {
     int body_fd; /* used instead of `body` when body_fd_bytes > 0: sent from offset 0 */
     uint64_t body_fd_bytes;
     int64_t timeout_ms; /* whole exchange; 0: none */
-    /* The answer's body goes to: a chunk function, else a file descriptor, else `out_body`. */
+    /*
+     * The body of a 2xx answer goes to: a chunk function, else a file descriptor, else `out_body`;
+     * that of any other, which is a problem to read, to `out_body`.
+     */
     http_chunk_fn *chunk;
     void *chunk_context;
-    int out_fd; /* used when out_fd_bytes_max > 0 and the code is 2xx */
+    int out_fd; /* used when out_fd_bytes_max > 0 */
     uint64_t out_fd_bytes_max;
     struct buf *out_body; /* initialised by the caller, whose maximum bounds it; may be NULL */
     long out_code;        /* set on STATUS_OK */

@@ -52,21 +52,31 @@ static void print_wrapped(const char *text, size_t column)
     (void)putchar('\n');
 }
 
-static void print_row(const struct option_row *row)
+/* The row's help, and what its other members say. */
+static void describe_row(const struct option_row *row, char *out, size_t out_bytes)
 {
-    char head[80];
-    const char letter[] = {'-', row->letter, ',', '\0'};
-    (void)snprintf(head, sizeof(head), "  %-3s --%s%s%s", row->letter != '\0' ? letter : "",
-                   row->name, row->kind == OPTION_FLAG ? "" : " ",
-                   row->kind == OPTION_FLAG ? "" : (row->value != NULL ? row->value : "VALUE"));
-    char text[512];
     char words[160] = "";
     if (row->kind == OPTION_ENUM)
         option_join_names(row->names, words, sizeof(words));
-    (void)snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s", row->help, words[0] != '\0' ? ": " : "",
-                   words, row->kind == OPTION_LIST ? " (may be repeated)" : "",
+    const char *variable = row->environment != NULL ? row->environment : "";
+    (void)snprintf(out, out_bytes, "%s%s%s%s%s%s%s%s%s%s%s", row->help,
+                   words[0] != '\0' ? ": " : "", words,
+                   row->kind == OPTION_LIST ? " (may be repeated)" : "",
                    row->required ? " (required)" : "", row->initial != NULL ? " (default " : "",
-                   row->initial != NULL ? row->initial : "", row->initial != NULL ? ")" : "");
+                   row->initial != NULL ? row->initial : "", row->initial != NULL ? ")" : "",
+                   variable[0] != '\0' ? " (or " : "", variable, variable[0] != '\0' ? ")" : "");
+}
+
+static void print_row(const struct option_row *row)
+{
+    char head[80];
+    char text[512];
+    const char letter[] = {'-', row->letter, ',', '\0'};
+    const char *value = row->value != NULL ? row->value : "VALUE";
+    const bool takes_value = row->kind != OPTION_FLAG;
+    (void)snprintf(head, sizeof(head), "  %-3s --%s%s%s", row->letter != '\0' ? letter : "",
+                   row->name, takes_value ? " " : "", takes_value ? value : "");
+    describe_row(row, text, sizeof(text));
     (void)printf("%-*s", HELP_COLUMN, head);
     if (strlen(head) >= HELP_COLUMN)
         (void)printf("\n%*s", HELP_COLUMN, "");

@@ -32,7 +32,7 @@ enum event_kind {
     EVENT_FINISHED,
     EVENT_OTHER, /* a word we don't know: kept out of the database, acked */
 };
-extern const char *const event_kind_names[];
+extern const char *const event_kind_names[]; /* ends with NULL, which is EVENT_OTHER's */
 
 struct event_value {
     char name[EVENT_VALUE_NAME_BYTES];
