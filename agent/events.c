@@ -86,6 +86,7 @@ static struct upload *wanted_upload(struct events *events, const struct wire_eve
     upload->of = event->shard_of;
     upload->owner = events;
     upload->line_offset = start;
+    upload->newest_step = &events->newest_step;
     memcpy(upload->job, events->job, sizeof(upload->job));
     memcpy(upload->sha256, event->sha256, sizeof(upload->sha256));
     memcpy(upload->folder, events->folder, sizeof(upload->folder));

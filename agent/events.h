@@ -36,10 +36,11 @@ struct events {
     int fd;
     int64_t read;
     struct tail_offsets offsets;
-    bool stepped;     /* a first step has been told */
-    bool end_of_file; /* at the last look */
-    size_t dropped;   /* lines that are no events */
-    size_t pending;   /* lines of it in the batch */
+    bool stepped;        /* a first step has been told */
+    bool end_of_file;    /* at the last look */
+    size_t dropped;      /* lines that are no events */
+    size_t pending;      /* lines of it in the batch */
+    int64_t newest_step; /* atomic: of the checkpoints handed to the uploader */
     size_t open_count;
     struct upload *open[EVENTS_OPEN_MAX]; /* handed to the uploader, not back yet */
 };

@@ -25,6 +25,7 @@
 #define FILE_MODE          0600
 #define ORDERS_BYTES_MAX   (4 * MIB)
 #define DECODE_TIMEOUT_MS  (30 * 60 * 1000)
+#define DECODE_LOG         "decode.log"
 #define DECODED_MAX        16
 #define CONNECT_TIMEOUT_MS 2000
 #define PATH_ROOM          (LOCAL_FOLDER_BYTES + 64)
@@ -142,23 +143,26 @@ static void remember_decoded(struct preparer *preparer, char *key)
     (void)pthread_mutex_unlock(&preparer->mutex);
 }
 
-static enum status run_decode(struct preparer *preparer, struct prepare_task *task,
-                              struct error *err)
+static enum status start_decode(struct preparer *preparer, const struct prepare_task *task,
+                                pid_t *out_pid, struct error *err)
 {
     const struct wire_assignment *a = &task->held.assignments[0];
     char spec[PATH_ROOM];
     char log[PATH_ROOM];
     char cache[SITE_PATH_BYTES + 16];
-    int code = 0;
-    pid_t pid;
     TRY(fs_path(spec, sizeof(spec), err, "%s/spec.json", task->folder));
-    TRY(fs_path(log, sizeof(log), err, "%s/decode.log", task->folder));
+    TRY(fs_path(log, sizeof(log), err, "%s/" DECODE_LOG, task->folder));
     TRY(fs_path(cache, sizeof(cache), err, "%s/cache", preparer->site->data_dir));
     TRY(fs_make_dirs(cache, FOLDER_MODE, err));
     const char *const argv[] = {
         preparer->site->trainer, "decode", spec, "--data", a->data_dir, "--cache", cache, NULL};
     const struct child_options options = {.argv = argv, .output_path = log};
-    TRY(child_spawn(&options, &pid, err));
+    return child_spawn(&options, out_pid, err);
+}
+
+static enum status end_decode(struct prepare_task *task, pid_t pid, struct error *err)
+{
+    int code = 0;
     TRY(child_wait(pid, DECODE_TIMEOUT_MS, &task->cancelled, &code, err));
     if (code == 0)
         return STATUS_OK;
@@ -167,16 +171,20 @@ static enum status run_decode(struct preparer *preparer, struct prepare_task *ta
         task->reason = REASON_BAD_SPEC;
     else if (code == TRAINER_EXIT_BAD_DATA)
         task->reason = REASON_BAD_DATA;
+    char log[PATH_ROOM];
     CLEANUP(buf_clear) struct buf text;
     buf_init(&text, 64 * KIB);
-    (void)!fs_read_file(log, &text, NULL);
+    if (fs_path(log, sizeof(log), NULL, "%s/" DECODE_LOG, task->folder) == STATUS_OK)
+        (void)!fs_read_file(log, &text, NULL);
     return error_set(err, STATUS_INVALID, "decoding data exited with %d: %.150s", code, text.data);
 }
 
-static enum status decode_data(struct preparer *preparer, struct prepare_task *task,
-                               struct error *err)
+/* Sets *out_pid when data has to be decoded (or looked at, which is quick), else 0. */
+static enum status begin_data(struct preparer *preparer, struct prepare_task *task, char **out_key,
+                              pid_t *out_pid, struct error *err)
 {
     const struct wire_assignment *a = &task->held.assignments[0];
+    *out_pid = 0;
     if (!a->data_dir[0])
         return STATUS_OK;
     if (!fs_exists(a->data_dir)) {
@@ -184,13 +192,10 @@ static enum status decode_data(struct preparer *preparer, struct prepare_task *t
         return error_set(err, STATUS_NOT_FOUND, "the dataset's folder %s is not on this node",
                          a->data_dir);
     }
-    CLEANUP(free_cleanup) char *key = decoded_key(a);
-    if (key && decoded_before(preparer, key))
+    *out_key = decoded_key(a);
+    if (*out_key && decoded_before(preparer, *out_key))
         return STATUS_OK;
-    TRY(run_decode(preparer, task, err));
-    if (key)
-        remember_decoded(preparer, TAKE(key));
-    return STATUS_OK;
+    return start_decode(preparer, task, out_pid, err);
 }
 
 static enum status fetch(struct worker *worker, struct prepare_task *task, struct error *err)
@@ -201,6 +206,29 @@ static enum status fetch(struct worker *worker, struct prepare_task *task, struc
     if (status == STATUS_CORRUPT)
         task->reason = REASON_CHECKPOINT_CORRUPT;
     return status;
+}
+
+/* Data and shards come at the same time: a node that takes over has both to get. */
+static enum status bring_inputs(struct worker *worker, struct prepare_task *task, int64_t began_ms,
+                                struct error *err)
+{
+    struct preparer *preparer = worker->preparer;
+    CLEANUP(free_cleanup) char *key = NULL;
+    pid_t pid = 0;
+    TRY(begin_data(preparer, task, &key, &pid, err));
+    const enum status fetched = fetch(worker, task, err);
+    task->took_ms[PREPARE_SHARDS] = clock_mono_ms() - began_ms;
+    if (fetched != STATUS_OK)
+        __atomic_store_n(&task->cancelled, true, __ATOMIC_RELEASE); /* the data is no use then */
+    if (pid > 0) {
+        const enum status decoded = end_decode(task, pid, err);
+        if (decoded != STATUS_OK)
+            return fetched != STATUS_OK ? fetched : decoded;
+        if (key)
+            remember_decoded(preparer, TAKE(key));
+    }
+    task->took_ms[PREPARE_DATA] = clock_mono_ms() - began_ms;
+    return fetched;
 }
 
 static enum status spawn_runner(const struct site *site, struct prepare_task *task,
@@ -234,10 +262,7 @@ static enum status prepare_one(struct worker *worker, struct prepare_task *task,
     const int64_t began_ms = clock_mono_ms();
     TRY(make_files(preparer->site, task, err));
     ms[PREPARE_FILES] = clock_mono_ms() - began_ms;
-    TRY(fetch(worker, task, err));
-    ms[PREPARE_SHARDS] = clock_mono_ms() - began_ms;
-    TRY(decode_data(preparer, task, err));
-    ms[PREPARE_DATA] = clock_mono_ms() - began_ms;
+    TRY(bring_inputs(worker, task, began_ms, err));
     if (__atomic_load_n(&task->cancelled, __ATOMIC_ACQUIRE)) {
         task->reason = REASON_STOPPED;
         return error_set(err, STATUS_CONFLICT, "stopped before it started");

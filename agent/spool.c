@@ -282,11 +282,17 @@ static bool commit_lines(struct spool *spool, size_t acked_count, size_t stale_c
         events_acked(line->events, line->end);
         if (!line->upload)
             continue;
-        if (acked && upload_submit(spool->uploader, line->upload))
-            line->upload = NULL;
-        else if (acked)
+        if (!acked)
+            continue;
+        const int64_t step = line->upload->kind == UPLOAD_SHARD ? line->upload->step : 0;
+        if (upload_submit(spool->uploader, line->upload)) {
+            line->upload = NULL; /* it may be back and freed already */
+            if (step > line->events->newest_step)
+                __atomic_store_n(&line->events->newest_step, step, __ATOMIC_RELEASE);
+        } else {
             log_write(LOG_ERROR, "upload_dropped", "too many uploads are under way", "job",
                       line->events->job, NULL);
+        }
     }
     return all;
 }

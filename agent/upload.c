@@ -188,12 +188,25 @@ static void send_until_settled(struct uploader *uploader, const struct upload *u
     }
 }
 
+/*
+ * After an outage many checkpoints wait, and only the newest is worth anything. A shard among several
+ * is never passed over: other nodes may have sent their parts of it.
+ */
+static bool superseded(const struct upload *upload)
+{
+    return upload->kind == UPLOAD_SHARD && upload->of == 1 && upload->newest_step &&
+           __atomic_load_n(upload->newest_step, __ATOMIC_ACQUIRE) > upload->step;
+}
+
 static void *run_uploader(void *context)
 {
     struct uploader *uploader = context;
     void *item = NULL;
     while (queue_take(uploader->queue, &item, 1, INT64_MAX) > 0) {
-        send_until_settled(uploader, item);
+        if (superseded(item))
+            settle(uploader, item, false);
+        else
+            send_until_settled(uploader, item);
         if (__atomic_load_n(&uploader->stopping, __ATOMIC_ACQUIRE))
             upload_free(item);
         else

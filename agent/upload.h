@@ -35,8 +35,11 @@ struct upload {
     char folder[SITE_PATH_BYTES * 2]; /* the attempt's */
     char path[PATH_BYTES_MAX];        /* absolute, inside `folder` */
     json_t *metrics;                  /* result; owned */
-    void *owner;                      /* the submitter's */
-    int64_t line_offset;              /* the submitter's: where its event starts */
+    /* The newest step of its rank that has been submitted, atomic; a whole checkpoint older than that
+     * is passed over. NULL: none. Lives as long as the upload. */
+    const int64_t *newest_step;
+    void *owner;         /* the submitter's */
+    int64_t line_offset; /* the submitter's: where its event starts */
 };
 
 struct uploader;
