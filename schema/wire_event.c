@@ -62,6 +62,7 @@ static void decode_started(const struct json_at *at, struct wire_event *out)
 {
     wire_opt_int(at, "world_size", 1, &out->world_size);
     wire_opt_int(at, "resume_step", 0, &out->resume_step);
+    wire_opt_int(at, "process_boot_ms", 0, &out->process_boot_ms);
 }
 
 static void decode_checkpoint(const struct json_at *at, struct wire_event *out)
@@ -221,6 +222,8 @@ static void encode_body(const struct wire_event *event, json_t *object)
         if (event->world_size > 0)
             wire_set_int(object, "world_size", event->world_size);
         wire_set_int(object, "resume_step", event->resume_step);
+        if (event->process_boot_ms > 0)
+            wire_set_int(object, "process_boot_ms", event->process_boot_ms);
         break;
     case EVENT_METRIC:
         wire_set_int(object, "step", event->step);

@@ -52,9 +52,10 @@ struct wire_event {
     int64_t step;
     int64_t of;
     int64_t epoch;
-    int64_t world_size;  /* started */
-    int64_t resume_step; /* started */
-    size_t value_count;  /* metric; also finished's metrics */
+    int64_t world_size;      /* started */
+    int64_t resume_step;     /* started */
+    int64_t process_boot_ms; /* started: when the process entered main(); 0: unknown */
+    size_t value_count;      /* metric; also finished's metrics */
     struct event_value values[EVENT_VALUES_MAX];
     size_t values_dropped;
     /* checkpoint */

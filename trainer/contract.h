@@ -41,6 +41,8 @@ struct contract {
     const char *bind_address;  /* NULL: any */
     int64_t hang_timeout_ms;
     int64_t setup_timeout_ms;
+    int64_t
+        process_boot_ms; /* when the process entered main(), set by main: its first instruction */
 };
 
 /* `environment` ends with NULL. STATUS_INVALID names the variable and its value. */

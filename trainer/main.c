@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/option.h"
@@ -64,12 +65,13 @@ static int run_contract(const struct contract *contract, struct train *train, st
 }
 
 /* As one rank of a gang: what an agent starts. */
-static int run_rank(char *const environment[])
+static int run_rank(char *const environment[], int64_t process_boot_ms)
 {
     struct error err = {.status = STATUS_OK};
     struct contract contract;
     if (contract_read(environment, &contract, &err) != STATUS_OK)
         return fail(&err, TRAINER_EXIT_BAD_SPEC);
+    contract.process_boot_ms = process_boot_ms;
     static struct train train; /* large, and there is one */
     const int code = run_contract(&contract, &train, &err);
     train_close(&train);
@@ -203,9 +205,10 @@ static int run_numerics(void)
 
 int main(int argc, char **argv, char **environment)
 {
+    const int64_t process_boot_ms = clock_boot_ms();
     log_setup("reprise-trainer", LOG_INFO, false);
     if (argc == 1)
-        return run_rank(environment);
+        return run_rank(environment, process_boot_ms);
     struct config config = {.data = NULL};
     int words = 0;
     switch (option_parse(&program, argc, argv, &config, &words)) {

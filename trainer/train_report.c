@@ -91,7 +91,8 @@ enum status train_report_started(struct train *train, struct error *err)
     train->part = TRAIN_PART_WRITE;
     struct wire_event event = {.kind = EVENT_STARTED,
                                .world_size = train->contract->world_size,
-                               .resume_step = train->step};
+                               .resume_step = train->step,
+                               .process_boot_ms = train->contract->process_boot_ms};
     return events_emit(train->events, &event, err);
 }
 
