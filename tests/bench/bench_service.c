@@ -98,7 +98,7 @@ static double raw_probe(struct cluster *cluster, const char *body)
     return rate;
 }
 
-static void submits(void)
+static void writes(void)
 {
     struct cluster *cluster = cluster_start(&(struct cluster_options){.nodes = 0});
     CLEANUP(free_cleanup) char *body = queued_body();
@@ -114,7 +114,7 @@ static void submits(void)
     cluster_stop(cluster);
 }
 
-static void gets(void)
+static void reads(void)
 {
     struct cluster *cluster = cluster_start(&(struct cluster_options){.nodes = 0});
     CLEANUP(json_cleanup) json_t *spec = cluster_spec("bench");
@@ -317,8 +317,8 @@ static void service(void **state)
     static const struct {
         const char *name;
         void (*run)(void);
-    } parts[] = {{"submit", submits},
-                 {"get", gets},
+    } parts[] = {{"submit", writes},
+                 {"get", reads},
                  {"start", starts},
                  {"ingest", ingest},
                  {"memory", memory}};
