@@ -233,6 +233,7 @@ void agent_hear_answer(struct world *world, int64_t host_index, int64_t b, void 
     struct host *host = living(world, host_index, answer->agent);
     if (host == NULL || answer->seq != host->outstanding)
         return;
+    host->outstanding = 0; /* a request has one answer: copies of it say nothing */
     if (answer->stale) {
         host->session = 0;
     } else {
@@ -243,8 +244,8 @@ void agent_hear_answer(struct world *world, int64_t host_index, int64_t b, void 
         match_locals(world, host_index);
         start_wanted(world, host_index);
     }
-    if (host->outstanding == answer->seq)
-        world_after(world, 1, sync_again, host_index, answer->seq,
+    if (host->outstanding == 0)
+        world_after(world, 1, sync_again, host_index, 0,
                     world_copy(&host->agent, sizeof(host->agent)));
 }
 
