@@ -85,6 +85,8 @@ enum status http_client_new(const struct http_client_options *options, struct ht
     for (size_t end = strlen(client->base_url); end > 0 && client->base_url[end - 1] == '/'; end--)
         client->base_url[end - 1] = '\0';
     http_client_set_token(client, options->token);
+    if (options->token != NULL && client->token == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for an HTTP client");
     *out = TAKE(client);
     return STATUS_OK;
 }

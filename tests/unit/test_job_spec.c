@@ -11,6 +11,7 @@
 /* The examples are read from the repository: tests run in its root. */
 #define VALID   "schema/examples/valid"
 #define INVALID "schema/examples/invalid"
+#define SHIPPED "deploy/jobs"
 
 static struct json_problems problems;
 
@@ -58,13 +59,13 @@ static size_t for_each_example(const char *folder, void (*check)(const char *nam
 
 /* ------------------------------------------------------------------ valid */
 
-static void check_valid(const char *name)
+static void check_valid_in(const char *folder, const char *name)
 {
     static struct job_spec first;
     static struct job_spec second;
     struct error err = {.status = STATUS_OK};
     CLEANUP(buf_clear) struct buf text;
-    read_file(VALID, name, &text);
+    read_file(folder, name, &text);
     CLEANUP(json_cleanup) json_t *document = parse(text.data);
     decode(document, &first);
     if (json_problems_status(&problems, &err) != STATUS_OK)
@@ -84,6 +85,22 @@ static void check_valid(const char *name)
     assert_string_equal(canonical, canonical_again);
     free(canonical);
     free(canonical_again);
+}
+
+static void check_valid(const char *name)
+{
+    check_valid_in(VALID, name);
+}
+
+static void check_shipped(const char *name)
+{
+    check_valid_in(SHIPPED, name);
+}
+
+static void every_job_that_the_project_ships_is_valid(void **state)
+{
+    (void)state;
+    assert_true(for_each_example(SHIPPED, check_shipped) >= 1);
 }
 
 static void every_valid_example_survives_the_round_trip(void **state)
@@ -277,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_valid_example_survives_the_round_trip),
+        cmocka_unit_test(every_job_that_the_project_ships_is_valid),
         cmocka_unit_test(the_smallest_spec_is_completed_with_defaults),
         cmocka_unit_test(the_contract_example_is_decoded_into_its_values),
         cmocka_unit_test(the_order_of_members_changes_nothing),
