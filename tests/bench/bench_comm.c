@@ -158,9 +158,10 @@ static void time_open(const struct measurement *measurement, int rank)
 {
     meet_spinning(measurement->arena, 0);
     const int64_t begin_ns = clock_mono_ns();
-    CLEANUP(comm_cleanup) struct comm *comm = open_comm(measurement, rank);
+    struct comm *comm = open_comm(measurement, rank);
     if (rank == 0)
         measurement->arena->us[0] = (double)(clock_mono_ns() - begin_ns) / 1000;
+    comm_close(comm);
 }
 
 static void sum_until_loss(const struct measurement *measurement, int rank)

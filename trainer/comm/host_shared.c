@@ -32,10 +32,11 @@
 enum {
     PAGE_VERSION = 1,
     RING_BYTES_MIN = 16 * KIB,
-    RING_BYTES_MAX = 512 * KIB,
+    RING_BYTES_MAX = 1 * MIB,
     RINGS_BYTES_MAX = 256 * MIB, /* of all rings together, as long as each has its minimum */
-    CHUNK_BYTES = 64 * KIB,      /* published at once: the peer works on it while we go on */
-    SPINS_PER_CLOCK = 32,        /* looks between two readings of the clock */
+    /* Published at once. Smaller pieces would overlap better, but make two ranks on one core take turns. */
+    CHUNK_BYTES = 256 * KIB,
+    SPINS_PER_CLOCK = 32, /* looks between two readings of the clock */
     DATA_ALIGN = 4096,
 };
 
