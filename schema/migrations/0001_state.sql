@@ -162,6 +162,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 CREATE INDEX jobs_by_state ON jobs (state, id);
+CREATE INDEX jobs_by_project ON jobs (project, id);
 CREATE UNIQUE INDEX jobs_by_key ON jobs (project, idempotency_key) WHERE idempotency_key <> '';
 
 CREATE TRIGGER jobs_terminal BEFORE UPDATE ON jobs

@@ -87,18 +87,17 @@ int64_t reader_page(size_t limit)
 
 /* ---- one job */
 
-static enum status view_read(struct reader *reader, sqlite3_stmt *stmt, struct job_view *out,
-                             struct error *err)
+/* The texts that follow the row's own columns in JOB_VIEW_SELECT. */
+static enum status texts_read(struct reader *reader, struct sql_row *row, struct job_view *out,
+                              struct error *err)
 {
-    struct sql_row row = sql_row(stmt);
     struct buf *text = &reader->text;
     buf_reset(text);
-    job_read(&row, &out->row);
-    const size_t labels = sql_row_append(&row, text);
-    const size_t metrics = sql_row_append(&row, text);
-    const size_t spec = sql_row_append(&row, text);
+    const size_t labels = sql_row_append(row, text);
+    const size_t metrics = sql_row_append(row, text);
+    const size_t spec = sql_row_append(row, text);
     TRY(buf_status(text, "texts of a job", err));
-    TRY(sql_row_status(&row, err));
+    TRY(sql_row_status(row, err));
     out->labels = text->data + labels;
     out->metrics = text->data + metrics;
     out->spec = text->data + spec;
@@ -116,7 +115,9 @@ enum status reader_job(struct reader *reader, const char *id, struct job_view *o
     if (status == STATUS_NOT_FOUND)
         return error_set(err, STATUS_NOT_FOUND, "there is no job %s", id);
     TRY(status);
-    return view_read(reader, stmt, out, err);
+    struct sql_row row = sql_row(stmt);
+    job_read(&row, &out->row);
+    return texts_read(reader, &row, out, err);
 }
 
 enum status reader_key(struct reader *reader, const char *project, const char *key,
@@ -153,9 +154,8 @@ static bool label_matches(const char *labels, const char *key, const char *value
     return matches;
 }
 
-static bool view_matches(const struct job_view *view, const struct job_filter *filter)
+static bool row_matches(const struct job_row *row, const struct job_filter *filter)
 {
-    const struct job_row *row = &view->row;
     if (filter->has_state && row->state != filter->state)
         return false;
     if (filter->live_only && job_state_is_terminal(row->state))
@@ -164,27 +164,47 @@ static bool view_matches(const struct job_view *view, const struct job_filter *f
         return false;
     if (filter->name != NULL && strcmp(row->name, filter->name) != 0)
         return false;
-    if (filter->q != NULL && strcasestr(row->name, filter->q) == NULL &&
-        strcasestr(row->id, filter->q) == NULL && strcasestr(row->detail, filter->q) == NULL)
-        return false;
-    return filter->label_key == NULL ||
-           label_matches(view->labels, filter->label_key, filter->label_value);
+    return filter->q == NULL || strcasestr(row->name, filter->q) != NULL ||
+           strcasestr(row->id, filter->q) != NULL || strcasestr(row->detail, filter->q) != NULL;
 }
 
+/* Along the narrowest index; row_matches() looks at the rest. */
 static sqlite3_stmt *list_statement(struct reader *reader, const struct job_filter *filter)
 {
     const bool from_start = filter->cursor == NULL || filter->cursor[0] == '\0';
     enum reader_statement which = READER_JOBS;
-    if (filter->has_state)
+    const char *wanted = NULL;
+    if (filter->project != NULL) {
+        which = READER_JOBS_OF_PROJECT;
+        wanted = filter->project;
+    } else if (filter->has_state) {
         which = READER_JOBS_OF_STATE;
-    else if (filter->live_only)
+        wanted = job_state_names[filter->state];
+    } else if (filter->live_only) {
         which = READER_JOBS_LIVE;
+    }
     sqlite3_stmt *stmt = reader->statements[which];
     struct sql_bind bind = sql_bind(stmt);
     sql_bind_text(&bind, from_start ? "~" : filter->cursor); /* "~" follows every id */
-    if (filter->has_state)
-        sql_bind_text(&bind, job_state_names[filter->state]);
+    if (wanted != NULL)
+        sql_bind_text(&bind, wanted);
     return stmt;
+}
+
+/* Reads the row at hand; *out_matches says whether it is wanted. Texts are read only of rows that may be. */
+static enum status read_if_wanted(struct reader *reader, sqlite3_stmt *stmt,
+                                  const struct job_filter *filter, struct job_view *out,
+                                  bool *out_matches, struct error *err)
+{
+    struct sql_row row = sql_row(stmt);
+    job_read(&row, &out->row);
+    *out_matches = row_matches(&out->row, filter);
+    if (!*out_matches)
+        return sql_row_status(&row, err);
+    TRY(texts_read(reader, &row, out, err));
+    *out_matches = filter->label_key == NULL ||
+                   label_matches(out->labels, filter->label_key, filter->label_value);
+    return STATUS_OK;
 }
 
 enum status reader_jobs(struct reader *reader, const struct job_filter *filter, job_view_fn *fn,
@@ -204,8 +224,9 @@ enum status reader_jobs(struct reader *reader, const struct job_filter *filter, 
             memcpy(out_cursor, view.row.id, ID_BYTES_MAX); /* the last one looked at */
             return STATUS_OK;
         }
-        TRY(view_read(reader, stmt, &view, err));
-        if (!view_matches(&view, filter))
+        bool wanted = false;
+        TRY(read_if_wanted(reader, stmt, filter, &view, &wanted, err));
+        if (!wanted)
             continue;
         fn(context, &view);
         count++;

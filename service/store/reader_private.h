@@ -18,6 +18,8 @@
     X(BEGIN, "BEGIN")                                                                            \
     X(JOB, "SELECT " JOB_VIEW_SELECT " FROM jobs WHERE id = ?")                                  \
     X(JOBS, "SELECT " JOB_VIEW_SELECT " FROM jobs WHERE id < ? ORDER BY id DESC")                \
+    X(JOBS_OF_PROJECT, "SELECT " JOB_VIEW_SELECT " FROM jobs WHERE project = ?2 AND id < ?1"       \
+                       " ORDER BY id DESC")                                                      \
     X(JOBS_OF_STATE, "SELECT " JOB_VIEW_SELECT " FROM jobs WHERE state = ?2 AND id < ?1"         \
                      " ORDER BY id DESC")                                                        \
     X(JOBS_LIVE, JOBS_IN("queued") " UNION ALL " JOBS_IN("starting") " UNION ALL "               \
