@@ -96,8 +96,7 @@ enum status board_publish(struct board *board, struct local *const *locals, size
         used++;
     }
     if (!fine) {
-        if (attempts && pages)
-            release(attempts, pages, used);
+        release(attempts, pages, attempts && pages ? used : 0);
         return error_set(err, STATUS_NO_MEMORY, "no memory for a board of %zu attempts", count);
     }
     (void)pthread_mutex_lock(&board->mutex);
