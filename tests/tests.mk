@@ -4,7 +4,7 @@ SIM_SEEDS ?= 300
 
 test: all $(UNIT) $(INTEGRATION) $(if $(SIM_SRC),$(BIN)/simrun)
 	BUILD=$(BUILD) SIM_SEEDS=$(SIM_SEEDS) sh tests/run.sh unit sim integration layers
-test-unit: $(UNIT)
+test-unit: $(BIN)/reprise-agent $(BIN)/reprise-runner $(UNIT)
 	BUILD=$(BUILD) sh tests/run.sh unit
 test-sim: $(BIN)/simrun
 	BUILD=$(BUILD) SIM_SEEDS=$(SIM_SEEDS) sh tests/run.sh sim

@@ -2,7 +2,7 @@
 #define RUNNER_ORDERS_H
 
 /*
- * runner_orders.h - the file that tells a runner what to run: agent/launch_orders.c writes it,
+ * runner_orders.h - the file that tells a runner what to run: agent/orders.c writes it,
  * runner/orders.c reads it.
  *
  * One "key value" a line. In a value, "\n" stands for a newline and "\\" for a backslash. The first

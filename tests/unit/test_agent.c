@@ -261,7 +261,7 @@ static bool has_output(const struct fake_seen *seen, void *context)
     return strstr(seen->output, *(const char *const *)context) != NULL;
 }
 
-/* Always false at once: for looking at what has been seen, under the lock. */
+/* For looking at what has been seen; nothing more comes when a test does. */
 struct look {
     struct fake_seen seen;
 };
@@ -461,19 +461,43 @@ static void an_agent_that_dies_disturbs_nothing(void **state)
     }
 }
 
+/* The controller is gone, what it knows is kept: as a database would. Returns its port. */
+static uint16_t take_controller_away(struct rig *rig)
+{
+    const uint16_t port = fake_port(rig->fake);
+    struct fake *kept = fake_start(0, HEARTBEAT_MS);
+    fake_inherit(kept, rig->fake);
+    fake_stop(rig->fake);
+    rig->fake = kept;
+    return port;
+}
+
+static void bring_controller_back(struct rig *rig, uint16_t port)
+{
+    struct fake *next = fake_start(port, HEARTBEAT_MS);
+    fake_inherit(next, rig->fake);
+    fake_stop(rig->fake);
+    rig->fake = next;
+}
+
+static void let_go_on(const struct rig *rig)
+{
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/go", rig->dataset);
+    write_text(path, "", 0600);
+}
+
 static void what_ended_while_the_agent_was_away_is_found(void **state)
 {
     struct rig *rig = *state;
     train(rig, "step 1; while ! test -e \"$REPRISE_DATA_DIR/go\"; do sleep 0.01; done\n"
                "save 7; exit 9\n");
-    char path[256];
     size_t one = 1;
     begin(rig);
     desire(rig);
     const pid_t rank = (pid_t)await(rig, runs).number;
     (void)end_agent(rig, SIGKILL);
-    (void)snprintf(path, sizeof(path), "%s/go", rig->dataset);
-    write_text(path, "", 0600);
+    let_go_on(rig);
     assert_true(wait_pid_gone(rank));
     start_agent(rig, "cpu:2", false);
     assert_int_equal(await(rig, ended).number, 9);
@@ -503,37 +527,50 @@ static void a_runner_that_dies_is_named_and_leaves_nothing(void **state)
 static void nothing_is_lost_while_the_controller_is_away(void **state)
 {
     struct rig *rig = *state;
-    size_t lines = 6;
+    size_t lines = 2;
+    size_t uploads = 1;
     train(rig, "step 1; while ! test -e \"$REPRISE_DATA_DIR/go\"; do sleep 0.01; done\n"
-               "step 2; save 3; step 4; echo x >\"$REPRISE_DATA_DIR/done\"; exit 3\n");
-    char path[256];
+               "step 2; save 3; step 4; exit 3\n");
     begin(rig);
     desire(rig);
     const pid_t rank = (pid_t)await(rig, runs).number;
-    const uint16_t port = fake_port(rig->fake);
-    size_t two = 2;
-    assert_true(fake_wait(rig->fake, has_lines, &two));
-    struct fake *old = rig->fake;
-    struct fake *next = NULL;
-    {
-        /* The controller is gone, its database stays. */
-        struct fake *kept = fake_start(0, HEARTBEAT_MS);
-        fake_inherit(kept, old);
-        fake_stop(old);
-        rig->fake = kept;
-        (void)snprintf(path, sizeof(path), "%s/go", rig->dataset);
-        write_text(path, "", 0600);
-        assert_true(wait_pid_gone(rank));
-        next = fake_start(port, HEARTBEAT_MS);
-        fake_inherit(next, kept);
-        fake_stop(kept);
-        rig->fake = next;
-    }
+    assert_true(fake_wait(rig->fake, has_lines, &lines));
+    const uint16_t port = take_controller_away(rig);
+    let_go_on(rig);
+    assert_true(wait_pid_gone(rank));
+    bring_controller_back(rig, port);
     assert_int_equal(await(rig, ended).number, 3);
     lines = 5;
     assert_true(fake_wait(rig->fake, has_lines, &lines));
-    size_t one = 1;
-    assert_true(fake_wait(rig->fake, has_uploads, &one));
+    assert_true(fake_wait(rig->fake, has_uploads, &uploads));
+}
+
+static void after_an_outage_only_the_newest_checkpoint_goes_up(void **state)
+{
+    struct rig *rig = *state;
+    char path[512];
+    size_t lines = 2;
+    train(rig, "step 1; while ! test -e \"$REPRISE_DATA_DIR/go\"; do sleep 0.01; done\n"
+               "save 2; save 3; save 4; save 5; save 6; exit 3\n");
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    assert_true(fake_wait(rig->fake, has_lines, &lines));
+    const uint16_t port = take_controller_away(rig);
+    let_go_on(rig);
+    assert_true(wait_pid_gone(rank));
+    bring_controller_back(rig, port);
+    (void)await(rig, ended);
+    fake_desire(rig->fake, NULL, 0);
+    attempt_path(rig, "", path);
+    for (int i = 0; i < 1000 && fs_exists(path); i++)
+        clock_sleep_ms(10);
+    assert_false(fs_exists(path)); /* so all is delivered */
+    const struct look *seen = look(rig);
+    assert_int_equal(seen->seen.line_count, 7);
+    assert_in_range(seen->seen.upload_count, 1, 2); /* the first may have been on its way */
+    assert_string_equal(seen->seen.uploads[seen->seen.upload_count - 1].path,
+                        "/v1/agent/checkpoints/" JOB "/1/6/0");
 }
 
 static void an_agent_that_was_replaced_stops_itself(void **state)
@@ -668,6 +705,7 @@ int main(void)
         TEST(what_ended_while_the_agent_was_away_is_found),
         TEST(a_runner_that_dies_is_named_and_leaves_nothing),
         TEST(nothing_is_lost_while_the_controller_is_away),
+        TEST(after_an_outage_only_the_newest_checkpoint_goes_up),
         TEST(an_agent_that_was_replaced_stops_itself),
         TEST(a_fenced_attempt_has_its_uploads_dropped),
         TEST(a_node_resumes_from_its_own_disk),
