@@ -48,6 +48,14 @@ static struct child *find_child(pid_t pid)
     return NULL;
 }
 
+static bool has_live_child(void)
+{
+    for (size_t i = 0; i < PROCESS_LIVE_MAX; i++)
+        if (shared.children[i].pid > 0 && !shared.children[i].ended)
+            return true;
+    return false;
+}
+
 /* Reaps started programs and adopted orphans alike; only the former have an entry. */
 static void *reap(void *unused)
 {
@@ -55,6 +63,7 @@ static void *reap(void *unused)
     for (;;) {
         siginfo_t info = {0};
         const int rc = waitid(P_ALL, 0, &info, WEXITED | WNOWAIT);
+        const bool childless = rc != 0 && errno == ECHILD;
         pthread_mutex_lock(&shared.lock);
         if (rc == 0) {
             int status = 0;
@@ -65,7 +74,7 @@ static void *reap(void *unused)
                 child->status = status;
                 pthread_cond_broadcast(&shared.changed);
             }
-        } else if (errno == ECHILD) {
+        } else if (childless && !has_live_child()) { /* one may have started since waitid() */
             pthread_cond_wait(&shared.changed, &shared.lock);
         }
         pthread_mutex_unlock(&shared.lock);
