@@ -8,6 +8,10 @@ test-unit: $(BIN)/reprise-agent $(BIN)/reprise-runner $(UNIT)
 	BUILD=$(BUILD) sh tests/run.sh unit
 test-sim: $(BIN)/simrun
 	BUILD=$(BUILD) SIM_SEEDS=$(SIM_SEEDS) sh tests/run.sh sim
+# Breaks one safety rule of the brain at a time; the simulator must notice each.
+mutants:
+	sh tests/sim/mutants.sh
+.PHONY: mutants
 test-integration: all $(INTEGRATION)
 	BUILD=$(BUILD) sh tests/run.sh integration
 test-asan:

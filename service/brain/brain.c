@@ -10,6 +10,7 @@
 #include "service/brain/memory.h"
 #include "service/brain/node.h"
 #include "service/brain/placement.h"
+#include "service/brain/port.h"
 #include "service/brain/state.h"
 #include "service/brain/sync.h"
 
@@ -49,8 +50,7 @@ void brain_free(struct brain *brain)
     memory_free(brain->nodes);
     memory_free(brain->pools->items);
     memory_free(brain->pools);
-    memory_free(brain->ports);
-    memory_free(brain->addresses);
+    port_clear(brain);
     memory_free(brain->touched);
     memory_free(brain->told);
     memory_free(brain);

@@ -98,6 +98,10 @@ static void check_job(struct check *check, const struct job *job)
 
 static void check_node(struct check *check, const struct brain *brain, const struct node *node)
 {
+    struct node counted = *node;
+    state_count_slots(&counted);
+    expect(check, memcmp(counted.free_slots, node->free_slots, sizeof(node->free_slots)) == 0,
+           node->row.id, "its free slots are miscounted");
     for (size_t i = 0; i < node->slot_count; i++) {
         const struct slot *slot = node->slots[i];
         if (slot->row.job[0] == '\0')

@@ -98,7 +98,7 @@ static uint64_t digest_job(const struct job_row *row)
     return finish(&digest);
 }
 
-static uint64_t digest_attempt(const struct attempt_row *row)
+static uint64_t digest_attempt(const struct attempt_row *row, bool holds_port)
 {
     const int64_t numbers[] = {row->attempt,       row->state,
                                row->reason,        row->resume_step,
@@ -111,6 +111,7 @@ static uint64_t digest_attempt(const struct attempt_row *row)
     struct digest digest = begin('a');
     add_text(&digest, row->job);
     add_text(&digest, row->detail);
+    add_number(&digest, holds_port);
     add_text(&digest, row->master_address);
     add_text(&digest, row->secret);
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
@@ -166,16 +167,6 @@ static uint64_t digest_slot(const struct slot_row *row)
     return finish(&digest);
 }
 
-static uint64_t digest_port(const struct port_row *row)
-{
-    struct digest digest = begin('p');
-    add_text(&digest, row->address);
-    add_number(&digest, row->port);
-    add_text(&digest, row->job);
-    add_number(&digest, row->attempt);
-    return finish(&digest);
-}
-
 static uint64_t digest_shard(const struct shard_row *row)
 {
     struct digest digest = begin('h');
@@ -203,7 +194,7 @@ static uint64_t digest_held_job(const struct job *job)
 {
     uint64_t sum = digest_job(&job->row);
     for (const struct attempt *attempt = job->newest; attempt != NULL; attempt = attempt->older) {
-        sum += digest_attempt(&attempt->row);
+        sum += digest_attempt(&attempt->row, attempt->holds_port);
         for (int64_t i = 0; i < attempt->row.world_size; i++)
             sum += digest_rank(&attempt->ranks[i]);
     }
@@ -225,7 +216,5 @@ uint64_t brain_digest(const struct brain *brain)
         for (size_t s = 0; s < node->slot_count; s++)
             sum += digest_slot(&node->slots[s]->row);
     }
-    for (size_t i = 0; i < brain->port_count; i++)
-        sum += digest_port(&brain->ports[i].row);
     return sum;
 }

@@ -91,6 +91,7 @@ static void take_slot(struct brain *brain, struct rank *rank, struct node *node,
     copy_text(slot->row.job, sizeof(slot->row.job), attempt->row.job);
     slot->row.attempt = attempt->row.attempt;
     slot->row.rank = number;
+    state_count_slots(node);
     emit_slot(brain, slot);
     state_tell_node(brain, node);
 }
@@ -104,6 +105,7 @@ void launch_release_slot(struct brain *brain, struct rank *rank)
     slot->row.job[0] = '\0';
     slot->row.attempt = 0;
     slot->row.rank = 0;
+    state_count_slots(slot->node);
     emit_slot(brain, slot);
     brain->capacity_changed = true;
 }
@@ -138,7 +140,7 @@ bool launch_attempt(struct brain *brain, struct job *job, const struct placement
     struct attempt *attempt = state_add_attempt(brain, job, &row);
     emit_attempt(brain, EFFECT_ATTEMPT_INSERT, attempt);
     take_slots(brain, attempt, placement);
-    port_take(brain, attempt, first, port);
+    port_take(brain, attempt);
     char detail[BRAIN_DETAIL_BYTES];
     (void)snprintf(detail, sizeof(detail),
                    "%" PRId64 " ranks on %zu nodes, from step %" PRId64 ", rank 0 on %s",

@@ -62,8 +62,8 @@ void brain_load_port(struct brain *brain, const struct port_row *row)
     const struct job *job = state_job(brain, row->job);
     struct attempt *attempt = job == NULL ? NULL : state_attempt(job, row->attempt);
     assert(attempt != NULL);
-    attempt->holds_port = true;
-    port_load(brain, row);
+    assert(attempt->row.master_port == row->port);
+    port_load(brain, attempt);
 }
 
 void brain_load_shard(struct brain *brain, const struct shard_row *row)

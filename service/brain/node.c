@@ -112,6 +112,7 @@ void node_update_slots(struct brain *brain, struct node *node, const struct slot
     for (size_t i = 0; i < count; i++)
         put_slot(brain, node, &slots[i]);
     miss_slots(brain, node, slots, count);
+    state_count_slots(node);
 }
 
 /* ---- joining and leaving */

@@ -51,21 +51,6 @@ static struct pool *pool_of(struct pools *pools, enum device_kind kind, const ch
     return pool;
 }
 
-static bool slot_is_free(const struct slot *slot)
-{
-    return slot->row.present && slot->row.job[0] == '\0';
-}
-
-static int64_t count_free(const struct node *node, enum device_kind kind)
-{
-    int64_t count = 0;
-    for (size_t i = 0; i < node->slot_count; i++) {
-        if (node->slots[i]->row.kind == kind && slot_is_free(node->slots[i]))
-            count++;
-    }
-    return count;
-}
-
 void placement_count_pools(const struct brain *brain)
 {
     brain->pools->count = 0;
@@ -73,15 +58,13 @@ void placement_count_pools(const struct brain *brain)
         const struct node *node = brain->nodes[n];
         if (node->row.state != NODE_READY)
             continue;
-        const bool usable = placement_node_usable(node);
-        for (size_t i = 0; i < node->slot_count; i++) {
-            const struct slot *slot = node->slots[i];
-            if (!slot->row.present)
+        for (int kind = DEVICE_CPU; kind < DEVICE_KINDS; kind++) {
+            if (node->present_slots[kind] == 0)
                 continue;
-            struct pool *pool = pool_of(brain->pools, slot->row.kind, node->row.numerics);
-            pool->total++;
-            if (usable && slot_is_free(slot))
-                pool->free++;
+            struct pool *pool = pool_of(brain->pools, (enum device_kind)kind, node->row.numerics);
+            pool->total += node->present_slots[kind];
+            if (node->free_slots[kind] > 0 && placement_node_usable(node))
+                pool->free += node->free_slots[kind];
         }
     }
 }
@@ -104,12 +87,11 @@ static size_t list_candidates(const struct brain *brain, const struct pool *pool
     size_t count = 0;
     for (size_t n = 0; n < brain->node_count; n++) {
         struct node *node = brain->nodes[n];
-        if (strcmp(node->row.numerics, pool->numerics) != 0 || !placement_node_usable(node) ||
-            (avoid && is_avoided(job, node)))
+        const int64_t free_slots = node->free_slots[pool->kind];
+        if (free_slots == 0 || strcmp(node->row.numerics, pool->numerics) != 0 ||
+            !placement_node_usable(node) || (avoid && is_avoided(job, node)))
             continue;
-        const int64_t free_slots = count_free(node, pool->kind);
-        if (free_slots > 0)
-            out[count++] = (struct placement_pick){.node = node, .free = free_slots};
+        out[count++] = (struct placement_pick){.node = node, .free = free_slots};
     }
     return count;
 }

@@ -6,26 +6,27 @@
 #include "service/brain/emit.h"
 #include "service/brain/memory.h"
 
-static bool is_held(const struct brain *brain, const char *address, int64_t port)
-{
-    for (size_t i = 0; i < brain->port_count; i++) {
-        if (brain->ports[i].row.port == port && strcmp(brain->ports[i].row.address, address) == 0)
-            return true;
-    }
-    return false;
-}
-
 static struct address *address_of(struct brain *brain, const char *text)
 {
-    for (size_t i = 0; i < brain->address_count; i++) {
-        if (strcmp(brain->addresses[i].address, text) == 0)
-            return &brain->addresses[i];
-    }
-    brain->addresses = memory_grow(brain->addresses, brain->address_count, &brain->address_capacity,
-                                   sizeof(*brain->addresses));
-    struct address *address = &brain->addresses[brain->address_count++];
+    struct address *address = map_find(&brain->addresses_by_text, text);
+    if (address != NULL)
+        return address;
+    address = memory_new(1, sizeof(*address));
     copy_text(address->address, sizeof(address->address), text);
+    brain->addresses = memory_grow(brain->addresses, brain->address_count, &brain->address_capacity,
+                                   sizeof(struct address *));
+    brain->addresses[brain->address_count++] = address;
+    map_insert(&brain->addresses_by_text, address->address, address);
     return address;
+}
+
+/* Index of the port among those held, or their number. */
+static size_t find_held(const struct address *address, int64_t port)
+{
+    size_t at = 0;
+    while (at < address->held_count && address->held[at] != port)
+        at++;
+    return at;
 }
 
 int64_t port_find(struct brain *brain, const struct node *node)
@@ -33,35 +34,34 @@ int64_t port_find(struct brain *brain, const struct node *node)
     const bool has_range = node->row.port_first > 0;
     const int64_t first = has_range ? node->row.port_first : BRAIN_PORT_FIRST;
     const int64_t last = has_range ? node->row.port_last : BRAIN_PORT_LAST;
-    int64_t port = address_of(brain, node->row.address)->next_port;
+    const struct address *address = address_of(brain, node->row.address);
+    int64_t port = address->next_port;
     for (int64_t tried = 0; tried <= last - first; tried++, port++) {
         if (port < first || port > last)
             port = first;
-        if (!is_held(brain, node->row.address, port))
+        if (find_held(address, port) == address->held_count)
             return port;
     }
     return 0;
 }
 
-void port_load(struct brain *brain, const struct port_row *row)
+void port_load(struct brain *brain, struct attempt *attempt)
 {
-    brain->ports =
-        memory_grow(brain->ports, brain->port_count, &brain->port_capacity, sizeof(*brain->ports));
-    brain->ports[brain->port_count++].row = *row;
-    struct address *address = address_of(brain, row->address);
-    if (address->next_port <= row->port)
-        address->next_port = row->port + 1;
+    const int64_t port = attempt->row.master_port;
+    struct address *address = address_of(brain, attempt->row.master_address);
+    assert(!attempt->holds_port && find_held(address, port) == address->held_count);
+    address->held = memory_grow(address->held, address->held_count, &address->held_capacity,
+                                sizeof(*address->held));
+    address->held[address->held_count++] = port;
+    attempt->holds_port = true;
+    if (address->next_port <= port)
+        address->next_port = port + 1;
 }
 
-void port_take(struct brain *brain, struct attempt *attempt, const struct node *node, int64_t port)
+void port_take(struct brain *brain, struct attempt *attempt)
 {
-    assert(!attempt->holds_port && !is_held(brain, node->row.address, port));
-    struct port_row row = {.port = port, .attempt = attempt->row.attempt};
-    copy_text(row.address, sizeof(row.address), node->row.address);
-    copy_text(row.job, sizeof(row.job), attempt->row.job);
-    port_load(brain, &row);
-    address_of(brain, row.address)->next_port = port + 1;
-    attempt->holds_port = true;
+    port_load(brain, attempt);
+    address_of(brain, attempt->row.master_address)->next_port = attempt->row.master_port + 1;
     emit_port(brain, EFFECT_PORT_INSERT, attempt);
 }
 
@@ -69,14 +69,20 @@ void port_release(struct brain *brain, struct attempt *attempt)
 {
     if (!attempt->holds_port)
         return;
+    struct address *address = address_of(brain, attempt->row.master_address);
+    const size_t at = find_held(address, attempt->row.master_port);
+    assert(at < address->held_count);
+    address->held[at] = address->held[--address->held_count];
     attempt->holds_port = false;
-    for (size_t i = 0; i < brain->port_count; i++) {
-        const struct port_row *row = &brain->ports[i].row;
-        if (row->port == attempt->row.master_port &&
-            strcmp(row->address, attempt->row.master_address) == 0) {
-            brain->ports[i] = brain->ports[--brain->port_count];
-            break;
-        }
-    }
     emit_port(brain, EFFECT_PORT_DELETE, attempt);
+}
+
+void port_clear(struct brain *brain)
+{
+    for (size_t i = 0; i < brain->address_count; i++) {
+        memory_free(brain->addresses[i]->held);
+        memory_free(brain->addresses[i]);
+    }
+    memory_free(brain->addresses);
+    map_clear(&brain->addresses_by_text);
 }

@@ -11,8 +11,10 @@
 
 /* A free port of the node's range, or 0 when all are held. Reserves nothing. */
 int64_t port_find(struct brain *brain, const struct node *node);
-void port_take(struct brain *brain, struct attempt *attempt, const struct node *node, int64_t port);
+/* Reserves the attempt's own port at its own address. */
+void port_take(struct brain *brain, struct attempt *attempt);
 void port_release(struct brain *brain, struct attempt *attempt); /* no effect when it holds none */
-void port_load(struct brain *brain, const struct port_row *row);
+void port_load(struct brain *brain, struct attempt *attempt);
+void port_clear(struct brain *brain); /* frees the tables */
 
 #endif

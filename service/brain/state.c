@@ -29,6 +29,17 @@ struct slot *state_slot(const struct node *node, const char *slot)
     return NULL;
 }
 
+void state_count_slots(struct node *node)
+{
+    memset(node->free_slots, 0, sizeof(node->free_slots));
+    memset(node->present_slots, 0, sizeof(node->present_slots));
+    for (size_t i = 0; i < node->slot_count; i++) {
+        const struct slot_row *row = &node->slots[i]->row;
+        node->present_slots[row->kind] += row->present;
+        node->free_slots[row->kind] += row->present && row->job[0] == '\0';
+    }
+}
+
 struct attempt *state_attempt(const struct job *job, int64_t number)
 {
     struct attempt *attempt = job->newest;
@@ -118,6 +129,7 @@ struct slot *state_add_slot(struct node *node, const struct slot_row *row)
     for (; at > 0 && slot_is_before(&slot->row, &node->slots[at - 1]->row); at--)
         node->slots[at] = node->slots[at - 1];
     node->slots[at] = slot;
+    state_count_slots(node);
     return slot;
 }
 

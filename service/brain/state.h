@@ -116,6 +116,9 @@ struct job {
 };
 
 struct node {
+    /* Counted anew with each change of a slot; first, because placement looks at these of every node. */
+    int64_t free_slots[DEVICE_KINDS];
+    int64_t present_slots[DEVICE_KINDS];
     struct node_row row;
     char *labels; /* owned; row.labels points here */
     struct slot **slots;
@@ -146,13 +149,12 @@ struct pools {
     size_t capacity;
 };
 
-struct port {
-    struct port_row row;
-};
-
+/* Rendezvous ports in use at one address; which attempt holds one stands in the attempt. */
 struct address {
     char address[BRAIN_ADDRESS_BYTES];
     int64_t next_port;
+    int64_t *held;
+    size_t held_count, held_capacity;
 };
 
 struct brain {
@@ -178,9 +180,8 @@ struct brain {
     bool capacity_changed;             /* the waiting jobs must be looked at again */
     struct job *blocker[DEVICE_KINDS]; /* the first that waits for busy slots of the kind */
     struct pools *pools;
-    struct port *ports;
-    size_t port_count, port_capacity;
-    struct address *addresses;
+    struct map addresses_by_text;
+    struct address **addresses;
     size_t address_count, address_capacity;
 
     /* The brake: while most nodes are gone at once, nobody is judged. */
@@ -212,6 +213,7 @@ struct slot *state_add_slot(struct node *node, const struct slot_row *row);
 struct job *state_job(const struct brain *brain, const char *id);   /* NULL when not held */
 struct node *state_node(const struct brain *brain, const char *id); /* NULL when unknown */
 struct slot *state_slot(const struct node *node, const char *slot);
+void state_count_slots(struct node *node); /* after any change of a slot */
 struct attempt *state_attempt(const struct job *job, int64_t number);
 void state_link_rank(struct rank *rank, struct node *node);
 void state_unlink_rank(struct rank *rank);

@@ -37,6 +37,21 @@ static void note_job_insert(struct world *world, const struct job_row *row)
     world_trace(world, "%s is queued: %" PRId64 " ranks", row->id, row->request.ranks);
 }
 
+/* A job is cancelled when each rank has ended, or its node is lost. */
+static void check_cancelled(struct world *world, const struct job_row *row)
+{
+    for (size_t h = 0; h < world->host_count; h++) {
+        const struct host *host = &world->hosts[h];
+        for (size_t i = 0; i < SIM_LOCALS_MAX; i++) {
+            const struct local *local = &host->locals[i];
+            if (local->state == LOCAL_RUNNING && strcmp(local->job, row->id) == 0 &&
+                brain_node(world->controller.brain, host->id)->state != NODE_LOST)
+                world_violate(world, "S18: %s is cancelled, rank %" PRId64 " still runs on %s",
+                              row->id, local->rank, host->id);
+        }
+    }
+}
+
 static void note_job(struct world *world, const struct job_row *row)
 {
     struct oracle_job *job = oracle_job(world, row->id);
@@ -49,6 +64,8 @@ static void note_job(struct world *world, const struct job_row *row)
     if (row->restarts > world->clients[job->client].charged_faults)
         world_violate(world, "S13: %s pays for %" PRId64 " restarts, at fault for %" PRId64,
                       row->id, row->restarts, world->clients[job->client].charged_faults);
+    if (job->state != row->state && row->state == JOB_CANCELLED)
+        check_cancelled(world, row);
     if (job->state != row->state)
         world_trace(world, "%s: %s -> %s (%s) %s", row->id, job_state_names[job->state],
                     job_state_names[row->state], reason_names[row->reason], row->detail);

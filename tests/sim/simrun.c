@@ -17,7 +17,7 @@
 struct options {
     uint64_t seed, seeds;
     int64_t until_ms;
-    bool trace, verbose;
+    bool trace, stop;
 };
 
 struct totals {
@@ -26,7 +26,7 @@ struct totals {
 
 static void print_help(void)
 {
-    puts("usage: simrun [--seed N] [--seeds M] [--until MS] [--trace]\n"
+    puts("usage: simrun [--seed N] [--seeds M] [--until MS] [--trace] [--stop]\n"
          "\n"
          "Plays a cluster in virtual time around the controller's own brain and store, with "
          "faults, and\n"
@@ -37,6 +37,7 @@ static void print_help(void)
          "  --seeds M   how many seeds (default 1)\n"
          "  --until MS  stop each seed at this virtual time\n"
          "  --trace     print what happens\n"
+         "  --stop      stop at the first seed that fails\n"
          "\n"
          "A seed always gives the same digest. Exit: 0 all fine, 1 a rule was broken, 64 usage.");
 }
@@ -62,6 +63,10 @@ static int parse(int argc, char **argv, struct options *options)
         }
         if (strcmp(argv[i], "--trace") == 0) {
             options->trace = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--stop") == 0) {
+            options->stop = true;
             continue;
         }
         if (i + 1 == argc || !parse_number(argv[i + 1], &value)) {
@@ -160,7 +165,7 @@ int main(int argc, char **argv)
     struct totals totals = {.commits = 0};
     uint64_t failures = 0;
     uint64_t digests = 0;
-    for (uint64_t i = 0; i < options.seeds; i++) {
+    for (uint64_t i = 0; i < options.seeds && !(options.stop && failures > 0); i++) {
         uint64_t digest = 0;
         if (!play_seed(options.seed + i, &options, &totals, &digest))
             failures++;
