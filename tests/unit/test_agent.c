@@ -48,6 +48,7 @@ struct rig {
     char bin[128], data[128], dataset[128], agent[256];
     struct fake *fake;
     pid_t pid;
+    bool once;
     struct wire_assigned_rank ranks[2];
     struct wire_shard_source shard;
     struct wire_assignment assignment;
@@ -78,12 +79,15 @@ static void start_agent(struct rig *rig, const char *slots, bool with_token)
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", fake_port(rig->fake));
     (void)snprintf(token, sizeof(token), "%s/token", rig->dir);
     (void)snprintf(log, sizeof(log), "%s/agent.log", rig->dir);
-    const char *const argv[] = {rig->agent, "--controller",
-                                url,        "--data",
-                                rig->data,  "--slots",
-                                slots,      "--log-level",
-                                "debug",    with_token ? "--join-token-file" : NULL,
-                                token,      NULL};
+    const char *argv[13] = {rig->agent, "--controller", url,           "--data", rig->data,
+                            "--slots",  slots,          "--log-level", "debug"};
+    size_t words = 9;
+    if (rig->once)
+        argv[words++] = "--once";
+    if (with_token) {
+        argv[words++] = "--join-token-file";
+        argv[words++] = token;
+    }
     const struct child_options options = {.argv = argv, .output_path = log};
     assert_ok(child_spawn(&options, &rig->pid, &err), &err);
 }
@@ -664,6 +668,21 @@ static void two_ranks_share_a_node(void **state)
     await_output(rig, "rank 1/2 local 1 shm /proc/self/fd/9.");
 }
 
+static void with_once_it_leaves_after_the_first_attempt(void **state)
+{
+    struct rig *rig = *state;
+    int status = 0;
+    rig->once = true;
+    train(rig, "step 1; exit 0\n");
+    begin(rig);
+    desire(rig);
+    (void)await(rig, ended);
+    fake_desire(rig->fake, NULL, 0);
+    assert_int_equal(waitpid(rig->pid, &status, 0), rig->pid);
+    rig->pid = 0;
+    assert_int_equal(status, 0);
+}
+
 static void the_agent_is_small_and_quick(void **state)
 {
     struct rig *rig = *state;
@@ -711,6 +730,7 @@ int main(void)
         TEST(a_node_resumes_from_its_own_disk),
         TEST(a_node_fetches_what_it_does_not_have_and_checks_it),
         TEST(two_ranks_share_a_node),
+        TEST(with_once_it_leaves_after_the_first_attempt),
         TEST(the_agent_is_small_and_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
