@@ -1,6 +1,8 @@
 # Reprise. `make help` lists the targets. Everything is built under $(BUILD); nothing else is written.
 
 BUILD   ?= build
+# One spelling, however it is given: the dependency files name their targets by it.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 PREFIX  ?= /usr/local
 SAN     ?=
 WERROR  ?=
@@ -81,7 +83,7 @@ help:
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "cc   $<"
-	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
+	$(Q)$(CC) $(CFLAGS_ALL) -MT $@ -c $< -o $@
 
 # The CPU backend's loops vectorise; every clone of one gives the same bits (nothing is reassociated).
 $(BUILD)/obj/trainer/compute/cpu/%.o: CFLAGS_ALL += -O3 -fno-math-errno -fno-trapping-math
