@@ -273,6 +273,7 @@ int64_t gang_join(struct world *world, int64_t host_index, int64_t local_index,
     gang->local[rank] = local_index;
     world_trace(world, "%s: %s attempt %" PRId64 " rank %" PRId64 " is up, from step %" PRId64,
                 world->hosts[host_index].id, told->job, told->attempt, rank, gang->resume_step);
+    oracle_rank_up(world, told->job, told->attempt);
     if (!gang->stepping && !gang->finished && all_joined(gang)) {
         gang->stepping = true; /* the rendezvous is complete */
         gang->last_step_ms = world->now_ms;

@@ -27,7 +27,6 @@ key_not_looked_up|service/brain/job.c|if (submit->existing_job[0] == '\0')|if (s
 start_limit_not_judged|service/brain/job.c|if (attempt == NULL \|\| attempt->row.state != ATTEMPT_PLACED)|if (brain != NULL)
 desired_without_a_new_revision|service/brain/brain.c|        emit_node(brain, node);|
 cancelled_while_ranks_run|service/brain/ending.c|if (!rank->row.ended && rank->node->row.state != NODE_LOST)|if (rank == NULL)
-stop_without_a_limit|service/brain/ending.c|state_set_due(brain, attempt->job, DUE_STOP, brain->now_ms + limit_ms);|(void)limit_ms;
 slot_given_twice|service/brain/launch.c|slot->row.present && slot->row.job[0] == '\0')|slot->row.present)
 LIST
 }

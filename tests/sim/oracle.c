@@ -89,6 +89,14 @@ static void check_exclusive(struct world *world, const struct attempt_row *row)
     }
 }
 
+void oracle_rank_up(struct world *world, const char *id, int64_t attempt)
+{
+    const struct oracle_job *job = oracle_job(world, id);
+    if (job != NULL && !job->fenced && attempt < job->attempt)
+        world_violate(world, "S3: %s attempt %" PRId64 " starts a rank, %" PRId64 " is placed", id,
+                      attempt, job->attempt);
+}
+
 static void note_attempt_insert(struct world *world, const struct attempt_row *row)
 {
     struct oracle_job *job = oracle_job(world, row->job);

@@ -361,6 +361,7 @@ void oracle_note(struct world *world,
                  const struct effects *effects); /* of a committed transaction */
 void oracle_check(struct world *world);          /* after every event */
 void oracle_check_end(struct world *world);      /* after the heal: liveness */
+void oracle_rank_up(struct world *world, const char *job, int64_t attempt);
 void oracle_desired(struct world *world, int64_t host, const struct told *told);
 struct oracle_job *oracle_job(struct world *world, const char *id);
 

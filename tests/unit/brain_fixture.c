@@ -29,9 +29,40 @@ int fixture_setup(void **state)
     return 0;
 }
 
+int fixture_setup_stored(void **state)
+{
+    if (fixture_setup(state) != 0)
+        return -1;
+    struct fixture *f = *state;
+    return store_open(STORE_MEMORY, &f->store, NULL) == STATUS_OK ? 0 : -1;
+}
+
+static void apply(struct fixture *f)
+{
+    struct error err = {.status = STATUS_OK};
+    if (store_begin(f->store, &err) != STATUS_OK ||
+        store_apply(f->store, &f->effects, &err) != STATUS_OK ||
+        store_commit(f->store, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+}
+
+void fixture_restart(struct fixture *f)
+{
+    struct error err = {.status = STATUS_OK};
+    const uint64_t digest = brain_digest(f->brain);
+    brain_free(f->brain);
+    f->brain = NULL;
+    if (brain_new(&f->config, &f->brain, &err) != STATUS_OK ||
+        store_load(f->store, f->brain, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+    brain_start(f->brain, f->boot_ms, store_revision(f->store));
+    assert_true(brain_digest(f->brain) == digest);
+}
+
 int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
+    store_close(f->store);
     brain_free(f->brain);
     effects_clear(&f->effects);
     free(f);
@@ -43,6 +74,8 @@ void fixture_step(struct fixture *f, struct brain_input *input)
     input->boot_ms = f->boot_ms;
     input->wall_ms = f->wall_ms;
     brain_step(f->brain, input, &f->effects, &f->reply);
+    if (f->store != NULL && f->effects.count > 0)
+        apply(f);
     char why[256] = "";
     if (!brain_check(f->brain, why, sizeof(why)))
         fail_msg("%s", why);
@@ -91,7 +124,13 @@ void fixture_join_with(struct fixture *f, char node, int64_t slots, const char *
         rows[i].kind = DEVICE_CPU;
         rows[i].index = i;
     }
+    static const uint8_t sha256[32] = {7};
+    static int tokens;
+    char token[16];
+    (void)snprintf(token, sizeof(token), "tok_%d", ++tokens);
     struct brain_input input = {.kind = INPUT_NODE_JOIN};
+    input.join.node_token = token;
+    input.join.node_token_sha256 = sha256;
     input.join.slots = rows;
     input.join.slot_count = (size_t)slots;
     struct node_row *row = &input.join.node;
@@ -199,6 +238,7 @@ const char *fixture_submit(struct fixture *f, const struct job_request *request)
     (void)snprintf(id, ID_BYTES_MAX, "job_%04d", (int)f->jobs);
     struct brain_input input = {.kind = INPUT_JOB_SUBMIT};
     (void)snprintf(input.submit.job.id, ID_BYTES_MAX, "%s", id);
+    (void)snprintf(input.submit.job.project, BRAIN_NAME_BYTES, "default");
     input.submit.job.request = *request;
     input.submit.spec = "{}";
     input.submit.labels = "{}";

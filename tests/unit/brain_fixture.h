@@ -15,11 +15,13 @@
 #include <cmocka.h>
 
 #include "service/brain/brain.h"
+#include "service/store/store.h"
 
 #define FIXTURE_RANKS_MAX 64
 
 struct fixture {
     struct brain *brain;
+    struct store *store; /* NULL: effects are only looked at */
     struct brain_config config;
     struct effects effects;
     struct brain_reply reply;
@@ -30,8 +32,11 @@ struct fixture {
     int64_t jobs;
 };
 
-int fixture_setup(void **state); /* fast profile, for cmocka */
+int fixture_setup(void **state);        /* fast profile, for cmocka */
+int fixture_setup_stored(void **state); /* and every effect is applied to a store in memory */
 int fixture_teardown(void **state);
+/* The controller dies and starts again from its store: the digest must be the same. */
+void fixture_restart(struct fixture *f);
 
 void fixture_step(struct fixture *f, struct brain_input *input); /* and checks every invariant */
 void fixture_advance(struct fixture *f, int64_t duration_ms);    /* tick by tick */
