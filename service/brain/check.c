@@ -30,8 +30,10 @@ static void check_rank(struct check *check, const struct rank *rank)
     expect(check, !live || rank->slot != NULL, id, "a rank of a live attempt holds no slot");
     expect(check, live || !rank->row.ended || rank->slot == NULL, id,
            "a rank that ended with its attempt holds a slot");
-    expect(check, !live || rank->row.ended || rank->node->row.state != NODE_LOST, id,
-           "a live attempt has a rank on a lost node");
+    expect(check,
+           !live || rank->row.ended || rank->node->row.state != NODE_LOST ||
+               attempt->job->row.request.fenced,
+           id, "a live attempt that nothing fences has a rank on a lost node");
     if (rank->slot != NULL)
         expect(check,
                strcmp(rank->slot->row.job, id) == 0 &&

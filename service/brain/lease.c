@@ -64,6 +64,29 @@ void lease_look_again(struct brain *brain, int64_t at_ms)
         brain->nodes_due_ms = at_ms;
 }
 
+/* Some rank on a node that is heard of did a step lately: then all ranks of the gang did. */
+static bool gang_steps(const struct brain *brain, const struct attempt *attempt)
+{
+    for (int64_t i = 0; i < attempt->row.world_size; i++) {
+        const struct rank *rank = &attempt->ranks[i];
+        if (!rank->row.ended && rank->node->connected && !rank->node->suspect &&
+            rank->node->row.state != NODE_LOST && rank->step > 0 &&
+            rank->stepped_ms >= brain->now_ms - brain->wait_ms)
+            return true;
+    }
+    return false;
+}
+
+/* The node's agent may be away alone, while its ranks train on. */
+static bool is_spared(const struct brain *brain, const struct node *node,
+                      const struct attempt *attempt)
+{
+    if (!attempt->job->row.request.fenced || brain->now_ms >= node->heard_ms + LEASE_SPARE_MS)
+        return false;
+    const bool still_listening = brain->now_ms < brain->start_ms + brain->wait_ms;
+    return still_listening || gang_steps(brain, attempt);
+}
+
 void lease_lose(struct brain *brain, struct node *node, enum reason reason, const char *detail)
 {
     transition_node(brain, node, NODE_EVENT_LOSE, reason, detail);
@@ -74,6 +97,8 @@ void lease_lose(struct brain *brain, struct node *node, enum reason reason, cons
     for (struct rank *rank = node->ranks; rank != NULL; rank = next) {
         next = rank->node_next;
         struct attempt *attempt = rank->attempt;
+        if (reason == REASON_NODE_LOST && is_spared(brain, node, attempt))
+            continue;
         if (attempt_state_is_live(attempt->row.state)) {
             attempt->fault_at_ms = brain->wall_ms - (brain->now_ms - node->heard_ms);
             ending_attempt(brain, attempt, reason, detail, rank);
@@ -179,11 +204,42 @@ static void ask_witnesses(struct brain *brain, const struct node *node)
 
 /* ---- judging */
 
+static bool has_live_rank(const struct node *node)
+{
+    for (const struct rank *rank = node->ranks; rank != NULL; rank = rank->node_next) {
+        if (attempt_state_is_live(rank->attempt->row.state))
+            return true;
+    }
+    return false;
+}
+
+/* What was spared when the node was lost ends when its gang no longer steps, or after a limit. */
+static void judge_spared(struct brain *brain, struct node *node)
+{
+    ask_witnesses(brain, node);
+    struct rank *next = NULL;
+    for (struct rank *rank = node->ranks; rank != NULL; rank = next) {
+        next = rank->node_next;
+        struct attempt *attempt = rank->attempt;
+        if (!attempt_state_is_live(attempt->row.state) || is_spared(brain, node, attempt))
+            continue;
+        char detail[BRAIN_DETAIL_BYTES];
+        (void)snprintf(detail, sizeof(detail),
+                       "node %s is lost, and its gang was not seen to step any more", node->row.id);
+        attempt->fault_at_ms = brain->wall_ms - (brain->now_ms - node->heard_ms);
+        ending_attempt(brain, attempt, REASON_NODE_LOST, detail, rank);
+        ending_check_gone(brain, attempt->job);
+    }
+}
+
 static int64_t next_due(const struct brain *brain)
 {
     int64_t due_ms = brain->hold_until_ms;
     for (size_t i = 0; i < brain->node_count; i++) {
         const struct node *node = brain->nodes[i];
+        if (node->row.state == NODE_LOST && has_live_rank(node) && !is_holding(brain) &&
+            brain->now_ms + brain->profile.heartbeat_ms < due_ms)
+            due_ms = brain->now_ms + brain->profile.heartbeat_ms;
         if (node->row.state == NODE_LOST || (node->suspect && is_holding(brain)))
             continue;
         const int64_t at_ms =
@@ -202,7 +258,9 @@ void lease_judge(struct brain *brain)
     judge_brake(brain);
     for (size_t i = 0; i < brain->node_count && !is_holding(brain); i++) {
         struct node *node = brain->nodes[i];
-        if (node->suspect && brain->now_ms >= lease_lost_at(brain, node)) {
+        if (node->row.state == NODE_LOST) {
+            judge_spared(brain, node);
+        } else if (node->suspect && brain->now_ms >= lease_lost_at(brain, node)) {
             char detail[BRAIN_DETAIL_BYTES];
             (void)snprintf(detail, sizeof(detail), "node %s was not heard of for %" PRId64 " ms",
                            node->row.id, brain->now_ms - node->heard_ms);

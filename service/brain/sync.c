@@ -64,8 +64,10 @@ static void hear_rank(struct brain *brain, struct node *node, const struct obser
         return;
     rank->seen = brain->sync_number;
     rank->absent_since_ms = TIMER_NEVER;
-    if (seen->step > rank->step)
+    if (seen->step > rank->step) {
         rank->step = seen->step;
+        rank->stepped_ms = received_ms;
+    }
     if (rank->step > attempt->highest_step)
         attempt->highest_step = rank->step;
     if (seen->collective > 0)

@@ -90,6 +90,39 @@ static void a_gang_that_steps_proves_that_its_ranks_live(void **state)
     assert_job(f, job, JOB_RUNNING);
 }
 
+/* The agent of node b is away for longer than W, and rank by rank the gang trains on. */
+static void a_gang_that_steps_outlives_its_agents_lease(void **state)
+{
+    struct fixture *f = *state;
+    struct observed_rank ranks[2];
+    const char *job = two_node_job(f, ranks);
+    for (int i = 0; i < 3 * W_MS / 100; i++) {
+        ranks[0].step++;
+        go_on(f, 100, "a", ranks);
+    }
+    assert_int_equal(brain_node(f->brain, "node_b")->state, NODE_LOST);
+    assert_job(f, job, JOB_RUNNING);
+
+    fixture_sync(f, 'b', &ranks[1], 1);
+    assert_int_equal(brain_node(f->brain, "node_b")->state, NODE_READY);
+    assert_job(f, job, JOB_RUNNING);
+    assert_int_equal(brain_job(f->brain, job)->attempt, 1);
+}
+
+static void a_spared_gang_that_stops_stepping_ends(void **state)
+{
+    struct fixture *f = *state;
+    struct observed_rank ranks[2];
+    const char *job = two_node_job(f, ranks);
+    for (int i = 0; i < 2 * W_MS / 100; i++) {
+        ranks[0].step++;
+        go_on(f, 100, "a", ranks);
+    }
+    assert_job(f, job, JOB_RUNNING);
+    go_on(f, W_MS + 400, "a", ranks);
+    assert_job(f, job, JOB_RECOVERING);
+}
+
 static void an_unfenced_attempt_waits_for_w_in_every_case(void **state)
 {
     struct fixture *f = *state;
@@ -259,6 +292,8 @@ int main(void)
         TEST(a_silent_node_is_suspect_and_then_lost_at_w),
         TEST(a_witness_ends_a_fenced_attempt_of_a_suspect_node),
         TEST(a_gang_that_steps_proves_that_its_ranks_live),
+        TEST(a_gang_that_steps_outlives_its_agents_lease),
+        TEST(a_spared_gang_that_stops_stepping_ends),
         TEST(an_unfenced_attempt_waits_for_w_in_every_case),
         TEST(a_closed_connection_makes_suspect_after_one_heartbeat),
         TEST(after_a_start_nobody_is_suspect_for_w),
