@@ -442,19 +442,40 @@ const char *cluster_full_dataset(const struct cluster *cluster)
     return cluster_dataset_dir(cluster, "mnist") ? "mnist" : "mnist-small";
 }
 
+/* The command line of `reprise` against this cluster, in storage of the caller. */
+struct cli_command {
+    char program[512], server[256], token[256], config[PATH_MAX];
+    const char *env[4];
+    const char *argv[SERVICE_ARGS_MAX];
+};
+
+static void prepare_cli(const struct cluster *cluster, const char *const *args,
+                        struct cli_command *command)
+{
+    *command = (struct cli_command){.env = {command->server, command->token, command->config},
+                                    .argv = {command->program}};
+    cluster_program("reprise", command->program);
+    snprintf(command->server, sizeof command->server, "REPRISE_SERVER=%s", cluster->api_url);
+    snprintf(command->token, sizeof command->token, "REPRISE_TOKEN=%s", cluster->token);
+    snprintf(command->config, sizeof command->config, "XDG_CONFIG_HOME=%s/config", cluster->dir);
+    for (size_t i = 0; args[i]; i++) {
+        assert_true(i < SERVICE_ARGS_MAX - 2);
+        command->argv[i + 1] = args[i];
+    }
+}
+
 void cluster_cli(struct cluster *cluster, const char *const *args, const char *input,
                  struct process_result *result)
 {
-    char program[512], server[256], token[256], config[PATH_MAX];
-    cluster_program("reprise", program);
-    snprintf(server, sizeof server, "REPRISE_SERVER=%s", cluster->api_url);
-    snprintf(token, sizeof token, "REPRISE_TOKEN=%s", cluster->token);
-    snprintf(config, sizeof config, "XDG_CONFIG_HOME=%s/config", cluster->dir);
-    const char *const env[] = {server, token, config, NULL};
-    const char *argv[SERVICE_ARGS_MAX] = {program};
-    for (size_t i = 0; args[i]; i++) {
-        assert_true(i < SERVICE_ARGS_MAX - 2);
-        argv[i + 1] = args[i];
-    }
-    process_run(argv, env, input, CLI_TIMEOUT_MS, result);
+    struct cli_command command;
+    prepare_cli(cluster, args, &command);
+    process_run(command.argv, command.env, input, CLI_TIMEOUT_MS, result);
+}
+
+pid_t cluster_cli_start(struct cluster *cluster, const char *const *args, const char *path)
+{
+    struct cli_command command;
+    prepare_cli(cluster, args, &command);
+    return process_start(
+        &(struct process_options){.argv = command.argv, .env = command.env, .stdout_path = path});
 }

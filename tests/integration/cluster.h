@@ -150,5 +150,7 @@ void cluster_wait_node(struct cluster *cluster, size_t node, const char *state, 
 /* Runs `reprise` against this cluster. `args` ends with NULL and does not hold the program. */
 void cluster_cli(struct cluster *cluster, const char *const *args, const char *input,
                  struct process_result *result);
+/* The same in the background, both outputs appended to `path`; process_wait() tells its end. */
+pid_t cluster_cli_start(struct cluster *cluster, const char *const *args, const char *path);
 
 #endif

@@ -1,64 +1,80 @@
-/* test_node_death.c - what dies, and that the model does not show it. */
+/*
+ * test_node_death.c - the demo as a test: a whole node dies in the middle of a job, and what people see
+ * of it through the API and through `reprise watch`. That the weights are the same is test_same_bits.c.
+ */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
+#include "base/fs.h"
 #include "base/json.h"
+#include "cli/cli.h"
 #include "tests/integration/cluster.h"
 
 #define TRAIN_TIMEOUT_MS 90000
-#define STEPS            4000
+#define STEPS            2400
 #define CHECKPOINT_STEPS 200
+#define OUTPUT_BYTES_MAX (1 * MIB)
 
-static void submit_long(struct cluster *cluster, const char *name, char job[ID_BYTES_MAX])
+static void submit(struct cluster *cluster, const char *name, int64_t steps, char job[ID_BYTES_MAX])
 {
     CLEANUP(json_cleanup) json_t *spec = cluster_spec(name);
-    cluster_spec_set(spec, "training.steps", json_integer(STEPS));
+    cluster_spec_set(spec, "training.steps", json_integer(steps));
     cluster_spec_set(spec, "checkpoint.every_steps", json_integer(CHECKPOINT_STEPS));
     cluster_spec_set(spec, "resources.ranks", json_integer(2));
     cluster_submit(cluster, spec, job);
 }
 
-/* Weights of the job undisturbed: what every disturbed one must come to. Trained once. */
-static const char *undisturbed(struct cluster *cluster)
+static const char *text(const json_t *object, const char *key)
 {
-    static char sha256[65];
-    if (sha256[0])
-        return sha256;
-    char job[ID_BYTES_MAX], file[65];
-    submit_long(cluster, "undisturbed", job);
-    json_decref(cluster_wait_state(cluster, job, "succeeded", TRAIN_TIMEOUT_MS));
-    cluster_model(cluster, job, sha256, file);
-    return sha256;
+    const char *found = json_string_value(json_object_get(object, key));
+    return found ? found : "";
 }
 
-/* The job has succeeded in a later attempt that resumed at a checkpoint, with the same weights. */
-static void check_recovered(struct cluster *cluster, const char *job, int64_t resumed_at_least)
+/* ---------------------------------------------------------------- the API */
+
+/* RFC 3339 in UTC sorts as text. */
+static void check_order(const json_t *incident, const char *earlier, const char *later)
 {
-    char tensors[65], file[65];
-    CLEANUP(json_cleanup)
-    json_t *done = cluster_wait_state(cluster, job, "succeeded", TRAIN_TIMEOUT_MS);
-    assert_true(json_integer_value(json_object_get(done, "attempt")) >= 2);
-    const json_t *resume = json_object_get(done, "resume");
-    assert_true(json_integer_value(json_object_get(resume, "step")) >= resumed_at_least);
-    cluster_model(cluster, job, tensors, file);
-    assert_string_equal(tensors, undisturbed(cluster));
+    if (strcmp(text(incident, earlier), text(incident, later)) > 0)
+        fail_msg("%s %s is after %s %s", earlier, text(incident, earlier), later,
+                 text(incident, later));
+    assert_true(text(incident, earlier)[0] != 0);
 }
 
-static void a_job_survives_the_death_of_a_trainer(void **state)
+static void check_incident(struct cluster *cluster, const char *job, int64_t checkpoint,
+                           size_t dead)
 {
-    struct cluster *cluster = *state;
-    char job[ID_BYTES_MAX];
-    undisturbed(cluster);
-    submit_long(cluster, "trainer-killed", job);
-    const int64_t step = cluster_wait_checkpoint(cluster, job, CHECKPOINT_STEPS, TRAIN_TIMEOUT_MS);
-    kill(cluster_rank_pid(cluster, job, 1, NULL), SIGKILL);
-    check_recovered(cluster, job, step);
+    CLEANUP(json_cleanup) json_t *attempt = cluster_attempt(cluster, job);
+    const json_t *incident = json_object_get(attempt, "incident");
+    assert_int_equal(json_integer_value(json_object_get(attempt, "attempt")), 2);
+    assert_true(json_integer_value(json_object_get(attempt, "resume_step")) >= checkpoint);
+    assert_string_equal(text(incident, "cause"), "node_lost");
+    check_order(incident, "fault_at", "detected_at");
+    check_order(incident, "detected_at", "placed_at");
+    check_order(incident, "placed_at", "started_at");
+    check_order(incident, "started_at", "first_step_at");
+    size_t i = 0;
+    json_t *rank = NULL;
+    json_array_foreach(json_object_get(attempt, "ranks"), i, rank)
+        assert_string_not_equal(text(rank, "node"), cluster_node_id(cluster, dead));
+}
+
+/* One history: each step of the metrics once, whatever the first attempt had done beyond. */
+static void check_history(struct cluster *cluster, const char *job)
+{
+    CLEANUP(json_cleanup) json_t *metrics = cluster_get(cluster, "/v1/jobs/%s/metrics", job);
+    const json_t *steps = json_object_get(json_object_get(metrics, "loss"), "step");
+    assert_int_equal(json_array_size(steps), STEPS / 20);
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        assert_int_equal(json_integer_value(json_array_get(steps, i)), 20 * (i + 1));
 }
 
 static void a_job_survives_the_death_of_a_whole_node(void **state)
@@ -66,67 +82,100 @@ static void a_job_survives_the_death_of_a_whole_node(void **state)
     struct cluster *cluster = *state;
     char job[ID_BYTES_MAX];
     size_t node = 0;
-    undisturbed(cluster);
-    submit_long(cluster, "node-killed", job);
+    submit(cluster, "node-killed", STEPS, job);
     const int64_t step =
         cluster_wait_checkpoint(cluster, job, 2 * CHECKPOINT_STEPS, TRAIN_TIMEOUT_MS);
     cluster_rank_pid(cluster, job, 0, &node);
     cluster_node_signal(cluster, node, SIGKILL);
-    check_recovered(cluster, job, step);
-
-    CLEANUP(json_cleanup) json_t *attempt = cluster_attempt(cluster, job);
-    size_t i = 0;
-    json_t *rank = NULL;
-    json_array_foreach(json_object_get(attempt, "ranks"), i, rank)
-        assert_string_not_equal(json_string_value(json_object_get(rank, "node")),
-                                cluster_node_id(cluster, node));
+    json_decref(cluster_wait_state(cluster, job, "succeeded", TRAIN_TIMEOUT_MS));
+    check_incident(cluster, job, step, node);
+    check_history(cluster, job);
+    cluster_wait_node(cluster, node, "lost", 10000);
     cluster_agent_start(cluster, node);
     cluster_wait_node(cluster, node, "ready", 10000);
 }
 
-static void a_job_does_not_notice_the_death_of_an_agent(void **state)
+/* ---------------------------------------------------------------- reprise watch */
+
+static pid_t start_watch(struct cluster *cluster, const char *job, char path[256])
+{
+    const char *const args[] = {"watch", job, NULL};
+    snprintf(path, 256, "%s/watch-%s.log", cluster_dir(cluster), job);
+    return cluster_cli_start(cluster, args, path);
+}
+
+/* Waits for its end; its exit code and what it wrote, to be cleared by the caller. */
+static int end_watch(pid_t pid, const char *path, struct buf *out)
+{
+    int status = 0;
+    struct error err = {0};
+    buf_init(out, OUTPUT_BYTES_MAX);
+    assert_true(process_wait(pid, process_patience(TRAIN_TIMEOUT_MS), &status));
+    assert_int_equal(fs_read_file(path, out, &err), STATUS_OK);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void check_said(const struct buf *out, const char *words)
+{
+    if (!strstr(out->data, words))
+        fail_msg("\"%s\" was not said:\n%s", words, out->data);
+}
+
+static void a_watch_tells_of_a_death_and_of_the_recovery(void **state)
 {
     struct cluster *cluster = *state;
-    char job[ID_BYTES_MAX], tensors[65], file[65];
-    size_t node = 0;
-    undisturbed(cluster);
-    submit_long(cluster, "agent-killed", job);
+    char job[ID_BYTES_MAX], path[256];
+    submit(cluster, "watched", STEPS, job);
+    const pid_t watch = start_watch(cluster, job, path);
     cluster_wait_checkpoint(cluster, job, CHECKPOINT_STEPS, TRAIN_TIMEOUT_MS);
-    const pid_t before = cluster_rank_pid(cluster, job, 0, &node);
-    cluster_agent_kill(cluster, node, SIGKILL);
-    cluster_agent_start(cluster, node);
-    cluster_wait_node(cluster, node, "ready", 10000);
-    CLEANUP(json_cleanup)
-    json_t *done = cluster_wait_state(cluster, job, "succeeded", TRAIN_TIMEOUT_MS);
-    assert_int_equal(json_integer_value(json_object_get(done, "attempt")), 1);
-    assert_int_equal(cluster_rank_pid(cluster, job, 0, NULL), before);
-    cluster_model(cluster, job, tensors, file);
-    assert_string_equal(tensors, undisturbed(cluster));
+    kill(cluster_rank_pid(cluster, job, 1, NULL), SIGKILL);
+    CLEANUP(buf_clear) struct buf out;
+    assert_int_equal(end_watch(watch, path, &out), EXIT_DONE);
+    check_said(&out, "attempt 1 ended");
+    check_said(&out, "attempt 2 placed on");
+    check_said(&out, "recovered from killed_by_signal");
+    check_said(&out, "steps lost");
+    check_said(&out, "succeeded");
 }
 
-static void a_job_does_not_notice_the_death_of_the_controller(void **state)
+static void a_watch_goes_on_through_a_restart_of_the_controller(void **state)
 {
     struct cluster *cluster = *state;
-    char job[ID_BYTES_MAX], tensors[65], file[65];
-    undisturbed(cluster);
-    submit_long(cluster, "controller-killed", job);
+    char job[ID_BYTES_MAX], path[256];
+    submit(cluster, "through-restart", STEPS, job);
+    const pid_t watch = start_watch(cluster, job, path);
     cluster_wait_checkpoint(cluster, job, CHECKPOINT_STEPS, TRAIN_TIMEOUT_MS);
     cluster_service_kill(cluster, SIGKILL);
     cluster_service_start(cluster);
-    CLEANUP(json_cleanup)
-    json_t *done = cluster_wait_state(cluster, job, "succeeded", TRAIN_TIMEOUT_MS);
-    assert_int_equal(json_integer_value(json_object_get(done, "attempt")), 1);
-    cluster_model(cluster, job, tensors, file);
-    assert_string_equal(tensors, undisturbed(cluster));
+    CLEANUP(buf_clear) struct buf out;
+    assert_int_equal(end_watch(watch, path, &out), EXIT_DONE);
+    check_said(&out, "succeeded");
+}
+
+static void an_interrupted_watch_leaves_the_job_alone(void **state)
+{
+    struct cluster *cluster = *state;
+    char job[ID_BYTES_MAX], path[256];
+    submit(cluster, "detached", 1000000, job);
+    const pid_t watch = start_watch(cluster, job, path);
+    cluster_wait_checkpoint(cluster, job, CHECKPOINT_STEPS, TRAIN_TIMEOUT_MS);
+    kill(watch, SIGINT);
+    CLEANUP(buf_clear) struct buf out;
+    assert_int_equal(end_watch(watch, path, &out), EXIT_INTERRUPTED);
+    check_said(&out, "detached");
+    check_said(&out, "reprise cancel");
+    json_decref(cluster_wait_state(cluster, job, "running", 10000));
+    cluster_post(cluster, "/v1/jobs/%s/cancel", job);
+    json_decref(cluster_wait_state(cluster, job, "cancelled", 20000));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_job_survives_the_death_of_a_trainer),
         cmocka_unit_test(a_job_survives_the_death_of_a_whole_node),
-        cmocka_unit_test(a_job_does_not_notice_the_death_of_an_agent),
-        cmocka_unit_test(a_job_does_not_notice_the_death_of_the_controller),
+        cmocka_unit_test(a_watch_tells_of_a_death_and_of_the_recovery),
+        cmocka_unit_test(a_watch_goes_on_through_a_restart_of_the_controller),
+        cmocka_unit_test(an_interrupted_watch_leaves_the_job_alone),
     };
     return cmocka_run_group_tests(tests, cluster_setup, cluster_teardown);
 }
