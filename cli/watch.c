@@ -21,7 +21,7 @@
 #define POLL_QUIET         "25s"
 #define UNREACHABLE_MAX_MS 60000
 #define RETRY_MS           200
-#define ATTEMPTS_MAX       10000
+#define ATTEMPTS_MAX       1000 /* told of: a page */
 
 struct watch {
     struct cli *cli;
@@ -35,6 +35,7 @@ struct watch {
     char end_reason[48];         /* as told of the last one that ended */
     int64_t started_told;
     int64_t recovered_told;
+    bool attempts_due; /* they could not be asked for */
     struct bar bar;
 };
 
@@ -135,15 +136,44 @@ static void tell_attempt(struct watch *watch, const json_t *attempt)
     }
 }
 
+/*
+ * GET without a complaint: *out is NULL when nobody answered, which is for the caller to try again. An
+ * answer that is an error is reported.
+ */
+static int fetch(struct watch *watch, const char *path, int64_t limit_ms, json_t **out,
+                 struct error *err)
+{
+    CLEANUP(buf_clear) struct buf body;
+    buf_init(&body, CLI_ANSWER_BYTES_MAX);
+    struct http_exchange exchange = {
+        .method = "GET", .path = path, .timeout_ms = limit_ms, .out_body = &body};
+    *out = NULL;
+    if (http_client_send(watch->cli->client, &exchange, err) != STATUS_OK)
+        return EXIT_DONE;
+    if (exchange.out_code == 503 || exchange.out_code == 429) { /* it comes up, or is busy */
+        (void)error_set(err, STATUS_UNAVAILABLE, "the controller answers %ld", exchange.out_code);
+        return EXIT_DONE;
+    }
+    if (exchange.out_code != 200) {
+        bar_clear(&watch->bar);
+        return cli_report_problem(watch->cli, exchange.out_code, body.data, body.size);
+    }
+    return json_parse(body.data, body.size, out, err) == STATUS_OK ? EXIT_DONE
+                                                                   : cli_report(watch->cli, err);
+}
+
+/* Tells what is new; what could not be asked now is due at the next look. */
 static int tell_attempts(struct watch *watch)
 {
-    CLEANUP(json_cleanup) json_t *attempts = NULL;
+    CLEANUP(json_cleanup) json_t *page = NULL;
+    struct error err = {0};
     char path[CLI_PATH_BYTES];
-    snprintf(path, sizeof path, "/v1/jobs/%s/attempts", watch->id);
-    CLI_TRY(cli_list(watch->cli, path, ATTEMPTS_MAX, &attempts, NULL));
+    snprintf(path, sizeof path, "/v1/jobs/%s/attempts?limit=%d", watch->id, ATTEMPTS_MAX);
+    CLI_TRY(fetch(watch, path, CLI_REQUEST_TIMEOUT_MS, &page, &err));
+    watch->attempts_due = page == NULL;
     size_t i = 0;
     json_t *attempt = NULL;
-    json_array_foreach(attempts, i, attempt)
+    json_array_foreach(json_object_get(page, "items"), i, attempt)
         tell_attempt(watch, attempt);
     return EXIT_DONE;
 }
@@ -199,7 +229,7 @@ static int show(struct watch *watch, const json_t *job)
     if (is_told(watch)) {
         if (strcmp(state, watch->state) != 0 && strcmp(state, "queued") == 0)
             bar_say(&watch->bar, BAR_PLAIN, "queued: reprise why %s", watch->id);
-        if (changed)
+        if (changed || watch->attempts_due)
             CLI_TRY(tell_attempts(watch));
         if (!is_terminal(state))
             bar_draw(&watch->bar, job);
@@ -208,37 +238,17 @@ static int show(struct watch *watch, const json_t *job)
     return EXIT_DONE;
 }
 
-/* The job when it changes, or as it is at the poll's end; *out is NULL when to try again. */
-static int ask(struct watch *watch, json_t **out)
+static int64_t time_limit_ms(const struct watch *watch)
 {
-    const char *poll = watch->quiet || is_json(watch) ? POLL_QUIET
-                       : watch->cli->stdout_tty       ? POLL_TERMINAL
-                                                      : POLL_PIPE;
-    char path[CLI_PATH_BYTES];
-    CLEANUP(buf_clear) struct buf body;
-    buf_init(&body, CLI_ANSWER_BYTES_MAX);
-    if (watch->revision < 0)
-        snprintf(path, sizeof path, "/v1/jobs/%s", watch->id);
-    else
-        snprintf(path, sizeof path, "/v1/jobs/%s?revision=%lld&wait=%s", watch->id,
-                 (long long)watch->revision, poll);
-    int64_t limit_ms = CLI_REQUEST_TIMEOUT_MS;
-    if (watch->deadline_mono_ms) {
-        const int64_t left_ms = watch->deadline_mono_ms - clock_mono_ms();
-        limit_ms = left_ms < 1 ? 1 : left_ms < limit_ms ? left_ms : limit_ms;
-    }
-    struct http_exchange exchange = {
-        .method = "GET", .path = path, .timeout_ms = limit_ms, .out_body = &body};
-    struct error err = {0};
-    *out = NULL;
-    if (http_client_send(watch->cli->client, &exchange, &err) == STATUS_OK) {
-        watch->unreachable_mono_ms = 0;
-        if (exchange.out_code != 200)
-            return cli_report_problem(watch->cli, exchange.out_code, body.data, body.size);
-        return json_parse(body.data, body.size, out, &err) == STATUS_OK
-                   ? EXIT_DONE
-                   : cli_report(watch->cli, &err);
-    }
+    if (!watch->deadline_mono_ms)
+        return CLI_REQUEST_TIMEOUT_MS;
+    const int64_t left_ms = watch->deadline_mono_ms - clock_mono_ms();
+    return left_ms < 1 ? 1 : left_ms < CLI_REQUEST_TIMEOUT_MS ? left_ms : CLI_REQUEST_TIMEOUT_MS;
+}
+
+/* Nobody answered: waits a little, and gives up after a while. */
+static int wait_for_controller(struct watch *watch, const struct error *err)
+{
     const int64_t now = clock_mono_ms();
     const bool late = watch->deadline_mono_ms && now >= watch->deadline_mono_ms;
     if (interrupted() || late)
@@ -249,8 +259,28 @@ static int ask(struct watch *watch, json_t **out)
             bar_say(&watch->bar, BAR_BAD, "the controller does not answer; trying again");
     }
     if (now - watch->unreachable_mono_ms > UNREACHABLE_MAX_MS)
-        return cli_report(watch->cli, &err);
+        return cli_report(watch->cli, err);
     clock_sleep_ms(RETRY_MS);
+    return EXIT_DONE;
+}
+
+/* The job when it changes, or as it is at the poll's end; *out is NULL when to try again. */
+static int ask(struct watch *watch, json_t **out)
+{
+    const char *poll = watch->quiet || is_json(watch) ? POLL_QUIET
+                       : watch->cli->stdout_tty       ? POLL_TERMINAL
+                                                      : POLL_PIPE;
+    char path[CLI_PATH_BYTES];
+    struct error err = {0};
+    if (watch->revision < 0)
+        snprintf(path, sizeof path, "/v1/jobs/%s", watch->id);
+    else
+        snprintf(path, sizeof path, "/v1/jobs/%s?revision=%lld&wait=%s", watch->id,
+                 (long long)watch->revision, poll);
+    CLI_TRY(fetch(watch, path, time_limit_ms(watch), out, &err));
+    if (!*out)
+        return wait_for_controller(watch, &err);
+    watch->unreachable_mono_ms = 0;
     return EXIT_DONE;
 }
 
