@@ -174,17 +174,13 @@ const struct node_row *brain_node(const struct brain *brain, const char *id)
 void brain_count(const struct brain *brain, struct brain_counts *out)
 {
     memset(out, 0, sizeof(*out));
-    for (const struct job *job = brain->jobs; job != NULL; job = job->next) {
-        if (!job_state_is_terminal(job->row.state))
-            out->jobs[job->row.state]++;
-    }
+    memcpy(out->jobs, brain->jobs_in_state, sizeof(out->jobs));
     for (size_t i = 0; i < brain->node_count; i++) {
         const struct node *node = brain->nodes[i];
         out->nodes[node->row.state]++;
         out->nodes_suspect += node->suspect;
-        for (size_t s = 0; s < node->slot_count; s++) {
-            out->slots += node->slots[s]->row.present;
-            out->slots_held += node->slots[s]->row.job[0] != '\0';
-        }
+        out->slots_held += node->held_slots;
+        for (int kind = DEVICE_CPU; kind < DEVICE_KINDS; kind++)
+            out->slots += node->present_slots[kind];
     }
 }

@@ -128,15 +128,19 @@ bool brain_check(const struct brain *brain, char *why, size_t why_bytes)
     int64_t jobs = 0;
     int64_t live = 0;
     int64_t waiting = 0;
+    int64_t in_state[JOB_STATE_COUNT] = {0};
     for (const struct job *job = brain->jobs; job != NULL; job = job->next) {
         check_job(&check, job);
         jobs++;
         live += !job_state_is_terminal(job->row.state);
+        in_state[job->row.state] += !job_state_is_terminal(job->row.state);
         waiting += job->waiting;
     }
     for (size_t i = 0; i < brain->node_count; i++)
         check_node(&check, brain, brain->nodes[i]);
     expect(&check, jobs == brain->job_count && live == brain->live_count, "jobs", "miscounted");
+    expect(&check, memcmp(in_state, brain->jobs_in_state, sizeof(in_state)) == 0, "states",
+           "miscounted");
     expect(&check, waiting == brain->waiting_count, "waiting jobs", "miscounted");
     expect(&check, !brain->capacity_changed || brain->start_ms == brain->now_ms, "placement",
            "capacity changed and nobody looked");

@@ -33,9 +33,11 @@ void state_count_slots(struct node *node)
 {
     memset(node->free_slots, 0, sizeof(node->free_slots));
     memset(node->present_slots, 0, sizeof(node->present_slots));
+    node->held_slots = 0;
     for (size_t i = 0; i < node->slot_count; i++) {
         const struct slot_row *row = &node->slots[i]->row;
         node->present_slots[row->kind] += row->present;
+        node->held_slots += row->job[0] != '\0';
         node->free_slots[row->kind] += row->present && row->job[0] == '\0';
     }
 }
@@ -68,8 +70,10 @@ struct job *state_add_job(struct brain *brain, const struct job_row *row)
     brain->jobs = job;
     map_insert(&brain->jobs_by_id, job->row.id, job);
     brain->job_count++;
-    if (!job_state_is_terminal(row->state))
+    if (!job_state_is_terminal(row->state)) {
         brain->live_count++;
+        brain->jobs_in_state[row->state]++;
+    }
     return job;
 }
 

@@ -120,6 +120,7 @@ struct node {
     /* Counted anew with each change of a slot; first, because placement looks at these of every node. */
     int64_t free_slots[DEVICE_KINDS];
     int64_t present_slots[DEVICE_KINDS];
+    int64_t held_slots;
     struct node_row row;
     char *labels; /* owned; row.labels points here */
     struct slot **slots;
@@ -170,6 +171,7 @@ struct brain {
     struct job *jobs; /* newest first */
     int64_t job_count;
     int64_t live_count;
+    int64_t jobs_in_state[JOB_STATE_COUNT]; /* live ones */
     struct map nodes_by_id;
     struct node **nodes;
     size_t node_count, node_capacity;

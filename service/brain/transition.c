@@ -13,6 +13,9 @@ void transition_job(struct brain *brain, struct job *job, enum job_event event, 
     assert(to != JOB_STATE_COUNT);
     if (to == from)
         return;
+    brain->jobs_in_state[from]--;
+    if (!job_state_is_terminal(to))
+        brain->jobs_in_state[to]++;
     job->row.state = to;
     job->row.reason = reason;
     copy_text(job->row.detail, sizeof(job->row.detail), detail);

@@ -40,7 +40,7 @@ mutate() { # file, old, new: replaces the one place where `old` stands
         END { exit($bad ? 1 : 0) }' "$1"
 }
 
-make -s BUILD="$work/build" "$work/build/bin/simrun" >build.log 2>&1 || { tail -20 build.log; exit 1; }
+make -s build/bin/simrun >build.log 2>&1 || { tail -20 build.log; exit 1; }
 caught=0
 missed=""
 list >list.txt
@@ -55,7 +55,7 @@ while IFS= read -r line; do
     [ $# -eq 0 ] || case " $* " in *" $name "*) ;; *) continue ;; esac
     cp "$file" keep.c
     mutate "$file" "$old" "$new"
-    make -s BUILD="$work/build" "$work/build/bin/simrun" >build.log 2>&1 || { tail -20 build.log; exit 1; }
+    make -s build/bin/simrun >build.log 2>&1 || { tail -20 build.log; exit 1; }
     if build/bin/simrun --seeds "$SEEDS" --stop >run.log 2>&1; then
         missed="$missed $name"
         echo "MISSED $name"
