@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # demo.sh - the whole of Reprise on this machine: a controller, three nodes, a real training job on two of
-# them, the death of one node, and the model. `make demo` runs it; KEEP=1 leaves the cluster up.
+# them, the death of one node, and the model. `make demo` runs it; KEEP=1 leaves the cluster up, STEPS=n
+# trains longer or shorter than the job's file says.
 #   demo.sh             run the demo
 #   demo.sh stop DIR    end a cluster that was left up, and remove its folder
 set -euo pipefail
@@ -152,17 +153,16 @@ echo "status page: $("$bin/reprise" ui)"
 
 if [ -n "${REPRISE_DATA:-}" ] && [ -d "$REPRISE_DATA/mnist" ]; then
     data=$(cd "$REPRISE_DATA/mnist" && pwd)
-    epochs=${EPOCHS:-45}
     about="the full MNIST, $data (60,000 training and 10,000 test images)"
 else
     data=$root/deploy/data/mnist-small
-    epochs=${EPOCHS:-300}
     about="deploy/data/mnist-small: a real part of MNIST (10,000 training and 2,000 test images)"
 fi
 say "a job on two of them: $about"
 "$bin/reprise" data add mnist "$data" -o name >/dev/null
-job=$("$bin/reprise" submit "$root/deploy/jobs/digits.json" --set data.root=mnist \
-    --set training.epochs="$epochs" -o name)
+change=()
+[ -z "${STEPS:-}" ] || change=(--set "training.steps=$STEPS")
+job=$("$bin/reprise" submit "$root/deploy/jobs/digits.json" "${change[@]}" -o name)
 echo "$job"
 
 # Waits for two committed checkpoints that the API shows, then kills the whole node of rank 0.
