@@ -59,8 +59,7 @@ static void read_text(struct buf *out, const char *fmt, ...)
         out->data[--out->size] = 0;
 }
 
-/* Prints the end of a log, so that a failed test says what the program said. */
-static void show_log(const struct cluster *cluster, const char *name)
+void cluster_show_log(const struct cluster *cluster, const char *name)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s.log", cluster->dir, name);
@@ -111,7 +110,7 @@ static void wait_until_served(struct cluster *cluster)
     const int64_t deadline = clock_mono_ms() + process_patience(START_TIMEOUT_MS);
     while (!endpoints_are_of(cluster, cluster->service)) {
         if (clock_mono_ms() > deadline || !process_is_alive(cluster->service)) {
-            show_log(cluster, "service");
+            cluster_show_log(cluster, "service");
             fail_msg("the service does not serve");
         }
         clock_sleep_ms(START_POLL_MS);
@@ -157,7 +156,7 @@ int cluster_service_kill(struct cluster *cluster, int signal_number)
     int status = 0;
     kill(cluster->service, signal_number);
     if (!process_wait(cluster->service, process_patience(END_TIMEOUT_MS), &status)) {
-        show_log(cluster, "service");
+        cluster_show_log(cluster, "service");
         fail_msg("the service did not end by signal %d", signal_number);
     }
     cluster->service = 0;
@@ -237,8 +236,8 @@ static void wait_until_joined(struct cluster *cluster, size_t index)
         if (clock_mono_ms() > deadline || !process_is_alive(cluster->nodes[index].agent)) {
             char name[24];
             snprintf(name, sizeof name, "node-%zu", index);
-            show_log(cluster, name);
-            show_log(cluster, "service");
+            cluster_show_log(cluster, name);
+            cluster_show_log(cluster, "service");
             fail_msg("node %zu did not join", index);
         }
         clock_sleep_ms(START_POLL_MS);

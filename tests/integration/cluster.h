@@ -60,6 +60,8 @@ bool cluster_has_program(const char *name);
 /* Absolute path of build/bin/<name>. */
 void cluster_program(const char *name, char out[512]);
 
+/* Prints the end of "service"'s or "node-N"'s log, so that a failed test says what the program said. */
+void cluster_show_log(const struct cluster *cluster, const char *name);
 const char *cluster_dir(const struct cluster *cluster);
 const char *cluster_api_url(const struct cluster *cluster);
 const char *cluster_agents_url(const struct cluster *cluster);
