@@ -29,11 +29,6 @@ static const struct option_row rows[] = {
      .initial = "default",
      .value = "NAME",
      .help = "how soon silent nodes are given up: default, fast or relaxed"},
-    {.name = "web-dir",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct config, web_dir),
-     .value = "DIR",
-     .help = "serve the web pages from this folder instead of those inside the binary"},
     OPTION_END,
 };
 

@@ -10,8 +10,7 @@ struct config {
     const char *data;
     const char *listen;
     const char *agents_listen;
-    int profile;         /* index in brain_profiles */
-    const char *web_dir; /* NULL: the files inside the binary */
+    int profile; /* index in brain_profiles */
 };
 
 extern const struct option_program config_program;

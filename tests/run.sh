@@ -1,30 +1,66 @@
 #!/bin/sh
-# Runs suites and adds up what they say: tests/run.sh unit|sim|integration|layers ...
-# Each cmocka binary prints its own tests; a binary that dies counts as one failure.
+# Runs suites and adds up what they say: tests/run.sh unit|sim|integration|layers|races|bench|fuzz ...
+# Each cmocka binary prints its own tests; a binary that dies counts as one failure. A line "passed failed skipped"
+# is also appended to the file $TALLY, when that is set, for whoever runs several suites (.ci/run).
+#
+# SANITIZED=1: the binaries are instrumented. What a sanitizer says in any program that a test starts, even in one
+# whose end nobody looks at, goes to $BUILD/tests/sanitizer and fails that test.
 set -u
 BUILD=${BUILD:-build}
 passed=0
 failed=0
 skipped=0
 failures=""
+reports="$(pwd)/$BUILD/tests/sanitizer"
+
+mkdir -p "$BUILD/tests"
+if [ -n "${SANITIZED:-}" ]; then
+    rm -rf "$reports"
+    mkdir -p "$reports"
+    common="log_path=$reports/report:log_exe_name=1"
+    export ASAN_OPTIONS="$common${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+    export UBSAN_OPTIONS="print_stacktrace=1:$common${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
+    export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$(pwd)/tests/tsan.supp:$common${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+fi
+
+# Moves what sanitizers said during the test $1 to its own folder; false if they said nothing.
+sanitizer_spoke() {
+    [ -n "${SANITIZED:-}" ] || return 1
+    [ -n "$(find "$reports" -maxdepth 1 -type f -size +0 2>/dev/null)" ] || return 1
+    mkdir -p "$reports/$1"
+    mv "$reports"/report* "$reports/$1/"
+}
+
+count() { # name passed failed skipped log
+    passed=$((passed + $2))
+    failed=$((failed + $3))
+    skipped=$((skipped + $4))
+    if [ "$3" -ne 0 ]; then
+        failures="$failures $1"
+        echo "FAIL $1, see $5"
+    fi
+}
 
 run_cmocka() {
-    log="$BUILD/tests/$(basename "$1").log"
-    timeout "${TEST_TIMEOUT:-300}" "$1" >"$log" 2>&1
+    name=$(basename "$1")
+    log="$BUILD/tests/$name.log"
+    timeout "${TEST_TIMEOUT:-300}" "$@" >"$log" 2>&1
     rc=$?
     p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
     f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
     s=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
     [ "$rc" -ne 0 ] && [ "$f" -eq 0 ] && f=1
-    passed=$((passed + p))
-    failed=$((failed + f))
-    skipped=$((skipped + s))
+    spoke=""
+    if sanitizer_spoke "$name"; then
+        spoke="$reports/$name"
+        [ "$f" -eq 0 ] && f=1
+    fi
+    count "$name" "$p" "$f" "$s" "$log (exit $rc)"
     if [ "$f" -ne 0 ]; then
-        failures="$failures $(basename "$1")"
-        echo "FAIL $(basename "$1") (exit $rc), see $log"
         grep -E '^\[  (ERROR|FAILED) |error: |ERROR: |runtime error|Sanitizer|assert' "$log" | head -40
+        [ -n "$spoke" ] && head -n 60 "$spoke"/*
     else
-        echo "ok   $(basename "$1") ($p passed$([ "$s" -ne 0 ] && echo ", $s skipped"))"
+        echo "ok   $name ($p passed$([ "$s" -ne 0 ] && echo ", $s skipped"))"
     fi
 }
 
@@ -33,17 +69,30 @@ run_command() {
     shift
     log="$BUILD/tests/$name.log"
     if "$@" >"$log" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok   $name: $(tail -1 "$log")"
+        count "$name" 1 0 0 "$log"
+        echo "ok   $name: $(tail -n 1 "$log")"
     else
-        failed=$((failed + 1))
-        failures="$failures $name"
-        echo "FAIL $name, see $log"
-        tail -20 "$log"
+        count "$name" 0 1 0 "$log"
+        tail -n 20 "$log"
     fi
 }
 
-mkdir -p "$BUILD/tests"
+# Shows what the program prints while it runs: benches take minutes.
+run_shown() {
+    name=$(basename "$1")
+    log="$BUILD/tests/$name.log"
+    echo "== $name"
+    {
+        "$@" 2>&1
+        echo $? >"$log.rc"
+    } | tee "$log"
+    if [ "$(cat "$log.rc")" -eq 0 ]; then
+        count "$name" 1 0 0 "$log"
+    else
+        count "$name" 0 1 0 "$log"
+    fi
+}
+
 for suite in "$@"; do
     case $suite in
     unit | integration)
@@ -58,10 +107,30 @@ for suite in "$@"; do
     layers)
         run_command layers sh tests/check_layers.sh
         ;;
+    races)
+        for test in ${RACES:-}; do
+            run_cmocka "$BUILD/tests/$test"
+        done
+        ;;
+    bench)
+        for source in tests/bench/bench_*.c; do
+            run_shown "$BUILD/tests/bench/$(basename "$source" .c)"
+        done
+        ;;
+    fuzz)
+        for source in tests/fuzz/fuzz_*.c; do
+            run_command "$(basename "$source" .c)" sh tests/fuzz/run.sh "$BUILD/tests/fuzz/$(basename "$source" .c)"
+        done
+        ;;
+    *)
+        echo "no suite $suite"
+        exit 2
+        ;;
     esac
 done
 
 [ -n "$failures" ] && echo "failed:$failures"
+[ -n "${TALLY:-}" ] && echo "$passed $failed $skipped" >>"$TALLY"
 if [ "$skipped" -ne 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"
 else

@@ -19,6 +19,15 @@ test-asan:
 test-asan-run: all $(UNIT) $(INTEGRATION)
 	BUILD=$(BUILD) SANITIZED=1 sh tests/run.sh unit integration
 
+# What has threads of its own, under TSan: first the whole service with its agents under load. TSan of older
+# compilers can't place its shadow under much address randomisation, hence setarch.
+RACES ?= integration/test_service_load
+test-tsan:
+	$(MAKE) BUILD=$(BUILD)/tsan SAN=thread test-tsan-run
+test-tsan-run: all $(addprefix $(BUILD)/tests/,$(RACES))
+	BUILD=$(BUILD) SANITIZED=1 RACES="$(RACES)" setarch -R sh tests/run.sh races
+.PHONY: test-asan-run test-tsan-run
+
 check-layers:
 	sh tests/check_layers.sh
 
@@ -28,7 +37,7 @@ format:
 # Benches print one line a figure and write $(BUILD)/bench/*.json; SHORT=1 is the form of seconds.
 bench: all $(BENCHES)
 	@mkdir -p $(BUILD)/bench
-	@for b in $(BENCHES); do echo "== $$(basename $$b)"; BUILD=$(BUILD) $$b || exit 1; done
+	BUILD=$(BUILD) sh tests/run.sh bench
 
 # Each target for FUZZ_SECONDS from its corpus and dictionary; what breaks one is kept in $(BUILD)/fuzz/found.
 FUZZ_SECONDS ?= 20
@@ -40,5 +49,5 @@ fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang: bash deploy/deps.sh --yes --ci"; exit 1; }
 	$(MAKE) BUILD=$(BUILD)/fuzz CC="$(FUZZ_CC)" SAN=fuzzer-no-link,address,undefined fuzz-run
 fuzz-run: $(FUZZ)
-	BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/run.sh $(FUZZ)
+	BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/run.sh fuzz
 .PHONY: fuzz-run

@@ -43,7 +43,6 @@ struct telemetry_desk;
 struct api {
     const char *data_dir;
     const struct brain_profile *profile;
-    const char *web_dir; /* NULL: the embedded files */
     int64_t started_wall_ms;
     struct loop *loop;
     struct live *live;

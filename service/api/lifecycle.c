@@ -258,7 +258,6 @@ enum status api_open(const struct api_options *options, struct api **out, struct
         return error_set(err, STATUS_NO_MEMORY, "service: out of memory");
     api->data_dir = options->data_dir;
     api->profile = options->profile;
-    api->web_dir = options->web_dir;
     api->started_wall_ms = clock_wall_ms();
     const enum status status = open_rooms(api, options, err);
     if (status != STATUS_OK) {
