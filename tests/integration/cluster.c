@@ -45,7 +45,7 @@ bool cluster_has_program(const char *name)
     return access(path, X_OK) == 0;
 }
 
-static void read_text(struct buf *out, const char *fmt, ...)
+static void PRINTF_LIKE(2, 3) read_text(struct buf *out, const char *fmt, ...)
 {
     char path[512];
     va_list args;

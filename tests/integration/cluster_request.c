@@ -40,8 +40,10 @@ static long send_exchange(struct cluster *cluster, struct http_exchange *exchang
     struct error err = {0};
     if (exchange->timeout_ms == 0)
         exchange->timeout_ms = process_patience(REQUEST_TIMEOUT_MS);
-    if (http_client_send(cluster->client, exchange, &err) != STATUS_OK)
+    if (http_client_send(cluster->client, exchange, &err) != STATUS_OK) {
+        cluster_show_log(cluster, "service");
         fail_msg("%s %s: %s", exchange->method, exchange->path, err.text);
+    }
     return exchange->out_code;
 }
 

@@ -105,7 +105,7 @@ static void a_job_with_more_ranks_than_slots_waits_and_says_why(void **state)
     CLEANUP(json_cleanup) json_t *spec = cluster_spec("large");
     cluster_spec_set(spec, "resources.ranks", json_integer(4));
     cluster_submit(*state, spec, job);
-    CLEANUP(json_cleanup) json_t *now = cluster_wait_state(*state, job, "queued", 5000);
+    json_decref(cluster_wait_state(*state, job, "queued", 5000));
     CLEANUP(json_cleanup) json_t *why = cluster_get(*state, "/v1/jobs/%s/explain", job);
     assert_true(json_object_size(why) > 0);
     cluster_post(*state, "/v1/jobs/%s/cancel", job);
