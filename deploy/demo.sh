@@ -70,7 +70,7 @@ finish() {
     local rc=$?
     trap - EXIT INT TERM
     [ -z "${killer:-}" ] || kill "$killer" 2>/dev/null || true
-    if [ "$rc" -ne 0 ] && [ -f "$dir/service.log" ]; then
+    if [ "$rc" -ne 0 ] && [ "$rc" -lt 129 ] && [ -f "$dir/service.log" ]; then
         tail -n 15 "$dir"/*.log >&2
     fi
     if [ "$rc" -eq 0 ] && [ "${KEEP:-}" = 1 ]; then
