@@ -88,9 +88,9 @@ static void a_job_survives_the_death_of_a_whole_node(void **state)
     cluster_rank_pid(cluster, job, 0, &node);
     cluster_node_signal(cluster, node, SIGKILL);
     json_decref(cluster_wait_state(cluster, job, "succeeded", TRAIN_TIMEOUT_MS));
+    cluster_wait_node(cluster, node, "lost", 10000); /* by now the cause is known */
     check_incident(cluster, job, step, node);
     check_history(cluster, job);
-    cluster_wait_node(cluster, node, "lost", 10000);
     cluster_agent_start(cluster, node);
     cluster_wait_node(cluster, node, "ready", 10000);
 }
