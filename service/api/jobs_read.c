@@ -4,99 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
 #include "schema/names.h"
 #include "service/api/job_view.h"
 #include "service/api/jobs.h"
+#include "service/api/object.h"
 #include "service/api/page.h"
-#include "service/api/watch.h"
 
 /* ---------------------------------------------------------------- one job, now or when it moves */
 
-struct wait {
-    uint64_t hold;
-};
-
-static void reply_read(struct http_request *request, struct buf *body, int64_t revision)
-{
-    char etag[32];
-    snprintf(etag, sizeof(etag), "\"%lld\"", (long long)revision);
-    http_reply_buf(request, 200, "application/json", body);
-    http_reply_header(request, "ETag", etag);
-}
-
-static bool read_job(struct http_request *request, struct buf *body, int64_t *out_revision)
+static enum status read_job(struct http_request *request, struct buf *body, int64_t *out_revision,
+                            struct error *err)
 {
     struct api *api = api_of(request);
-    struct error err = {0};
     CLEANUP(lent_return) struct lent lent = {0};
-    if (readers_lend(api->readers, &lent, &err) != STATUS_OK ||
-        job_view_read(body, api, &lent, http_caller(request), http_param(request, 0), out_revision,
-                      &err) != STATUS_OK) {
-        http_reply_error(request, &err);
-        return false;
-    }
-    return true;
-}
-
-static void waited(struct http_request *request)
-{
-    const struct wait *wait = http_context(request);
-    watch_forget(api_of(request)->watch, http_param(request, 0), wait->hold);
-    CLEANUP(buf_clear) struct buf body;
-    buf_init(&body, API_ANSWER_BYTES_MAX);
-    int64_t revision = 0;
-    if (read_job(request, &body, &revision))
-        reply_read(request, &body, revision);
-}
-
-static bool revision_of(struct http_request *request, int64_t *out)
-{
-    struct error err = {0};
-    struct job_row row;
-    CLEANUP(lent_return) struct lent lent = {0};
-    if (readers_lend(api_of(request)->readers, &lent, &err) != STATUS_OK ||
-        job_row_read(&lent, http_caller(request), http_param(request, 0), &row, &err) != STATUS_OK)
-        return false;
-    *out = row.revision;
-    return true;
-}
-
-/* Waits for a revision above `seen`. False: it could not, the caller answers at once. */
-static bool wait_for_change(struct http_request *request, int64_t seen, int64_t wait_ms)
-{
-    struct api *api = api_of(request);
-    const char *id = http_param(request, 0);
-    struct wait *wait = calloc(1, sizeof(*wait));
-    if (wait == NULL)
-        return false;
-    http_set_context(request, wait, free);
-    wait->hold = http_hold(api->holds, request, clock_mono_ms() + wait_ms, waited);
-    if (wait->hold == 0)
-        return false;
-    /* It may have moved between our reading and our watching. */
-    int64_t now = 0;
-    if (!watch_add(api->watch, id, wait->hold) || !revision_of(request, &now) || now > seen)
-        http_hold_wake(api->holds, wait->hold);
-    return true;
+    TRY(readers_lend(api->readers, &lent, err));
+    return job_view_read(body, api, &lent, http_caller(request), http_param(request, 0),
+                         out_revision, err);
 }
 
 void jobs_get(struct http_request *request)
 {
-    int64_t seen = -1;
-    int64_t wait_ms = 0;
-    if (!http_query_int(request, "revision", 0, INT64_MAX, &seen) ||
-        !http_query_duration(request, "wait", API_WAIT_MS_MAX, &wait_ms))
-        return;
-    CLEANUP(buf_clear) struct buf body;
-    buf_init(&body, API_ANSWER_BYTES_MAX);
-    int64_t revision = 0;
-    if (!read_job(request, &body, &revision))
-        return;
-    if (seen >= revision && wait_ms > 0 && wait_for_change(request, seen, wait_ms))
-        return;
-    reply_read(request, &body, revision);
+    object_get(request, read_job);
 }
 
 /* ---------------------------------------------------------------- lists */

@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "service/api/agent.h"
 #include "service/api/agents.h"
+#include "service/api/object.h"
 #include "service/api/page.h"
-#include "service/api/watch.h"
 #include "service/store/store.h"
 
 #define JOIN_TOKEN_MS 3600000
@@ -84,29 +84,22 @@ enum status node_view_read(struct buf *buf, struct api *api, struct lent *lent, 
     return reader_node(lent->state, id, write_node, &writer, err);
 }
 
-static void reply_node(struct http_request *request, unsigned code)
+static enum status read_node(struct http_request *request, struct buf *body, int64_t *out_revision,
+                             struct error *err)
 {
     struct api *api = api_of(request);
-    struct error err = {0};
-    CLEANUP(lent_return) struct lent lent = {0};
-    CLEANUP(buf_clear) struct buf body;
-    buf_init(&body, API_ANSWER_BYTES_MAX);
-    struct out out = out_to(&body);
+    struct out out = out_to(body);
     struct node_writer writer = {.api = api, .out = &out};
-    if (readers_lend(api->readers, &lent, &err) != STATUS_OK ||
-        reader_node(lent.state, http_param(request, 0), write_node, &writer, &err) != STATUS_OK) {
-        http_reply_error(request, &err);
-        return;
-    }
-    char etag[32];
-    snprintf(etag, sizeof(etag), "\"%lld\"", (long long)writer.revision);
-    http_reply_buf(request, code, "application/json", &body);
-    http_reply_header(request, "ETag", etag);
+    CLEANUP(lent_return) struct lent lent = {0};
+    TRY(readers_lend(api->readers, &lent, err));
+    TRY(reader_node(lent.state, http_param(request, 0), write_node, &writer, err));
+    *out_revision = writer.revision;
+    return STATUS_OK;
 }
 
 void nodes_get(struct http_request *request)
 {
-    reply_node(request, 200);
+    object_get(request, read_node);
 }
 
 struct nodes_listing {
@@ -151,7 +144,7 @@ static void acted(struct http_request *request)
 {
     const struct node_action *action = http_context(request);
     if (api_succeeded(request, &action->call))
-        reply_node(request, 202);
+        object_reply(request, 202, read_node);
 }
 
 static void act(struct http_request *request, enum input_kind kind)

@@ -50,7 +50,7 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    "/v1/jobs/{id}/events",          READ,     NONE,  EMPTY, jobs_events,      NULL, PAGED},
     {HTTP_POST,   "/v1/nodes/tokens",              OPERATOR, NONE,  EMPTY, nodes_token,      NULL, NULL},
     {HTTP_GET,    "/v1/nodes",                     READ,     NONE,  EMPTY, nodes_list,       NULL, PAGED},
-    {HTTP_GET,    "/v1/nodes/{id}",                READ,     NONE,  EMPTY, nodes_get,        NULL, NULL},
+    {HTTP_GET,    "/v1/nodes/{id}",                READ,     NONE,  EMPTY, nodes_get,        NULL, QUERY("revision", "wait")},
     {HTTP_POST,   "/v1/nodes/{id}/drain",          OPERATOR, NONE,  EMPTY, nodes_drain,      NULL, NULL},
     {HTTP_POST,   "/v1/nodes/{id}/undrain",        OPERATOR, NONE,  EMPTY, nodes_undrain,    NULL, NULL},
     {HTTP_POST,   "/v1/nodes/{id}/fence",          OPERATOR, NONE,  EMPTY, nodes_fence,      NULL, NULL},

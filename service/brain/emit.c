@@ -58,6 +58,7 @@ void emit_node(struct brain *brain, struct node *node)
 void emit_slot(struct brain *brain, const struct slot *slot)
 {
     emit_effect(brain, EFFECT_SLOT_PUT)->slot = slot->row;
+    state_tell_node(brain, slot->node);
 }
 
 void emit_port(struct brain *brain, enum effect_kind kind, const struct attempt *attempt)

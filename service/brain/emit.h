@@ -9,8 +9,12 @@ struct effect *emit_effect(struct brain *brain, enum effect_kind kind);
 void emit_job(struct brain *brain, struct job *job); /* with a new revision */
 void emit_attempt(struct brain *brain, enum effect_kind kind, const struct attempt *attempt);
 void emit_rank(struct brain *brain, const struct rank *rank);
-void emit_node(struct brain *brain, struct node *node); /* with a new revision */
-void emit_slot(struct brain *brain, const struct slot *slot);
+/*
+ * With a new revision, which is also that of the node's desired set: who emits a node or a slot of it
+ * tells the node too (state_tell_node()), or its agent would never have seen the newest.
+ */
+void emit_node(struct brain *brain, struct node *node);
+void emit_slot(struct brain *brain, const struct slot *slot); /* tells its node */
 void emit_port(struct brain *brain, enum effect_kind kind, const struct attempt *attempt);
 
 /* One line of history. `from` and `to` may be "". */

@@ -90,6 +90,7 @@ static void miss_slots(struct brain *brain, struct node *node, const struct slot
         if (!reported && slot->row.job[0] == '\0') {
             struct effect *effect = emit_effect(brain, EFFECT_SLOT_DELETE);
             effect->slot = slot->row;
+            state_tell_node(brain, node);
             memory_free(slot);
             brain->capacity_changed = true;
             continue;
@@ -149,6 +150,7 @@ void node_join(struct brain *brain, const struct brain_input *input)
         node->row.lost_at_ms = 0;
     }
     emit_node(brain, node);
+    state_tell_node(brain, node);
     struct effect *effect = emit_effect(brain, EFFECT_NODE_TOKEN);
     effect->token = (struct effect_token){.join_token = join->join_token,
                                           .node_token = join->node_token,
@@ -194,6 +196,7 @@ static void wish_drain(struct brain *brain, struct node *node, bool drain)
     if (node->row.drain != drain) {
         node->row.drain = drain;
         emit_node(brain, node);
+        state_tell_node(brain, node);
     }
     transition_node(brain, node, drain ? NODE_EVENT_DRAIN : NODE_EVENT_UNDRAIN, REASON_NONE, "");
     brain->reply->revision = node->row.revision;

@@ -164,6 +164,7 @@ static void note_alive(struct brain *brain, struct node *node, const struct inpu
         node_confirm_all(brain, node, REASON_NODE_REBOOTED, "the node has rebooted");
         copy_text(node->row.boot_id, sizeof(node->row.boot_id), sync->boot_id);
         emit_node(brain, node);
+        state_tell_node(brain, node);
     }
     if (node->row.state == NODE_LOST) {
         transition_node(brain, node, NODE_EVENT_RETURN, REASON_NONE, "");

@@ -79,6 +79,7 @@ void transition_node(struct brain *brain, struct node *node, enum node_event eve
         node->row.lost_at_ms = brain->wall_ms;
     brain->capacity_changed = true;
     emit_node(brain, node);
+    state_tell_node(brain, node);
     emit_event(brain, &(struct emit_event){.kind = "node",
                                            .node = node->row.id,
                                            .from = node_state_names[from],

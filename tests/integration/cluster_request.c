@@ -20,7 +20,6 @@
 #define REQUEST_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS 5000
 #define MODEL_BYTES_MAX    (1024LL * MIB)
-#define NODE_POLL_MS       5
 #define POLL_ROUND         "200ms"
 
 struct http_client *cluster_client_new(const struct cluster *cluster)
@@ -266,15 +265,19 @@ int64_t cluster_wait_checkpoint(struct cluster *cluster, const char *job, int64_
 void cluster_wait_node(struct cluster *cluster, size_t node, const char *state, int64_t timeout_ms)
 {
     const int64_t deadline = clock_mono_ms() + process_patience(timeout_ms);
+    const char *id = cluster->nodes[node].id;
+    json_t *now = cluster_get(cluster, "/v1/nodes/%s", id);
     for (;;) {
-        CLEANUP(json_cleanup)
-        json_t *now = cluster_get(cluster, "/v1/nodes/%s", cluster->nodes[node].id);
         const char *shown = json_string_value(json_object_get(now, "state"));
-        if (shown && strcmp(shown, state) == 0)
-            return;
-        if (clock_mono_ms() > deadline)
+        const json_int_t revision = json_integer_value(json_object_get(now, "revision"));
+        const bool reached = shown && strcmp(shown, state) == 0;
+        if (!reached && clock_mono_ms() > deadline)
             fail_msg("node %zu is %s, not %s", node, shown ? shown : "nothing", state);
-        clock_sleep_ms(NODE_POLL_MS);
+        json_decref(now);
+        if (reached)
+            return;
+        now = cluster_get(cluster, "/v1/nodes/%s?revision=%lld&wait=" POLL_ROUND, id,
+                          (long long)revision);
     }
 }
 

@@ -94,6 +94,41 @@ static void a_queued_job_waits_until_slots_come(void **state)
     assert_job(f, job, JOB_STARTING);
 }
 
+/* Whoever waits for a node's next revision hears of each change that an answer shows. */
+static void a_nodes_revision_moves_with_state_slots_and_wish_but_not_with_syncs(void **state)
+{
+    struct fixture *f = *state;
+    fixture_join(f, 'a', 2);
+    const struct node_row *node = brain_node(f->brain, fixture_node_id('a'));
+    int64_t seen = node->revision;
+    fixture_sync(f, 'a', NULL, 0);
+    assert_int_equal(node->revision, seen);
+    const char *job = fixture_run(f, 2);
+    assert_true(node->revision > seen);
+    seen = node->revision;
+    fixture_result(f, job, 1);
+    fixture_all_exit(f, job, 0);
+    assert_true(node->revision > seen);
+    seen = node->revision;
+    fixture_operate(f, INPUT_NODE_DRAIN, 'a');
+    assert_true(node->revision > seen);
+    seen = node->revision;
+    fixture_advance(f, 10000);
+    assert_int_equal(node->state, NODE_LOST);
+    assert_true(node->revision > seen);
+}
+
+/* Else it would take silence about a rank for an agent that has not read its orders yet. */
+static void every_revision_of_a_node_reaches_its_agent(void **state)
+{
+    struct fixture *f = *state;
+    fixture_join(f, 'a', 1);
+    fixture_operate(f, INPUT_NODE_DRAIN, 'a');
+    const struct node_row *node = brain_node(f->brain, fixture_node_id('a'));
+    assert_int_equal(fixture_count(f, EFFECT_DESIRED), 1);
+    assert_int_equal(fixture_effect(f, EFFECT_DESIRED, 0)->node.revision, node->revision);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +138,8 @@ int main(void)
         TEST(a_failed_rank_starts_a_new_attempt_from_the_newest_checkpoint),
         TEST(nothing_of_an_ended_attempt_is_committed),
         TEST(a_queued_job_waits_until_slots_come),
+        TEST(a_nodes_revision_moves_with_state_slots_and_wish_but_not_with_syncs),
+        TEST(every_revision_of_a_node_reaches_its_agent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
