@@ -276,10 +276,19 @@ static bool follow_on(struct feed *feed, struct lent *lent, struct follower *fol
     return !over;
 }
 
+/* NULL beyond the last. Others add while the feed thread walks; it alone removes. */
+static struct follower *follower_at(struct feed *feed, size_t index)
+{
+    pthread_mutex_lock(&feed->lock);
+    struct follower *follower = index < feed->follower_count ? feed->followers[index] : NULL;
+    pthread_mutex_unlock(&feed->lock);
+    return follower;
+}
+
 static void follow_all(struct feed *feed, struct lent *lent)
 {
-    for (size_t i = 0; i < feed->follower_count;) {
-        struct follower *follower = feed->followers[i];
+    struct follower *follower;
+    for (size_t i = 0; (follower = follower_at(feed, i)) != NULL;) {
         if (follow_on(feed, lent, follower)) {
             i++;
             continue;
