@@ -21,7 +21,9 @@ test-asan-run: all $(UNIT) $(INTEGRATION)
 
 # What has threads of its own, under TSan: first the whole service with its agents under load. TSan of older
 # compilers can't place its shadow under much address randomisation, hence setarch.
-RACES ?= integration/test_service_load
+RACES ?= integration/test_service_load \
+         $(addprefix unit/test_,queue http_server http_client blobs telemetry live log logs store_reader agent \
+                                comm_host comm_loss comm_rendezvous sync_allreduce)
 test-tsan:
 	$(MAKE) BUILD=$(BUILD)/tsan SAN=thread test-tsan-run
 test-tsan-run: all $(addprefix $(BUILD)/tests/,$(RACES))

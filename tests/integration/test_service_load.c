@@ -313,10 +313,14 @@ static void *work(void *context)
 
 /* ---------------------------------------------------------------- the run */
 
+static struct load load = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct worker workers[WORKERS_MAX];
+static size_t worker_count;
+
 /* Joins as a node that is drained at once: real jobs go to real nodes. */
-static void join_stray(struct load *load, struct worker *worker)
+static void join_stray(struct worker *worker)
 {
-    struct cluster *cluster = load->cluster;
+    struct cluster *cluster = load.cluster;
     CLEANUP(json_cleanup) json_t *issued = NULL;
     assert_int_equal(cluster_request(cluster, "POST", "/v1/nodes/tokens", NULL, &issued), 201);
     const struct http_client_options options = {.base_url = cluster_agents_url(cluster),
@@ -333,13 +337,13 @@ static void join_stray(struct load *load, struct worker *worker)
                            "cpu_count", 1, "memory_bytes", 1 << 30, "labels", "version", "0.1.0"));
     const char *token = json_string_value(json_object_get(joined, "node_token"));
     if (token == NULL)
-        fail_msg("join: %s", load->failure);
+        fail_msg("join: %s", load.failure);
     http_client_set_token(worker->client, token);
     cluster_post(cluster, "/v1/nodes/%s/drain",
                  json_string_value(json_object_get(joined, "node_id")));
 }
 
-static size_t start_workers(struct load *load, struct worker *workers)
+static void start_workers(void)
 {
     static const struct {
         const char *name;
@@ -351,38 +355,39 @@ static size_t start_workers(struct load *load, struct worker *workers)
                  {"stream", stream, 4},
                  {"tokens", make_and_revoke_tokens, 1},
                  {"stray", stray, 1}};
-    size_t count = 0;
     for (size_t kind = 0; kind < COUNT_OF(kinds); kind++) {
-        for (unsigned i = 0; i < kinds[kind].count; i++, count++) {
-            assert_true(count < WORKERS_MAX);
-            struct worker *worker = &workers[count];
-            *worker = (struct worker){.load = load,
+        for (unsigned i = 0; i < kinds[kind].count; i++) {
+            assert_true(worker_count < WORKERS_MAX);
+            struct worker *worker = &workers[worker_count];
+            *worker = (struct worker){.load = &load,
                                       .name = kinds[kind].name,
                                       .turn = kinds[kind].turn,
-                                      .number = (unsigned)count};
+                                      .number = (unsigned)worker_count};
             if (worker->turn == stray)
-                join_stray(load, worker);
+                join_stray(worker);
             else
-                worker->client = cluster_client_new(load->cluster);
+                worker->client = cluster_client_new(load.cluster);
+            assert_int_equal(pthread_create(&worker->thread, NULL, work, worker), 0);
+            worker_count++;
         }
     }
-    for (size_t i = 0; i < count; i++)
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
-    return count;
 }
 
-static void join_workers(struct worker *workers, size_t count)
+static void stop_workers(void)
 {
-    for (size_t i = 0; i < count; i++) {
+    atomic_store(&load.may_refuse, true);
+    atomic_store(&load.over, true);
+    for (size_t i = 0; i < worker_count; i++) {
         pthread_join(workers[i].thread, NULL);
         http_client_free(workers[i].client);
         if (workers[i].turns == 0)
-            complain(workers[i].load, "%s did nothing", workers[i].name);
+            complain(&load, "%s did nothing", workers[i].name);
     }
+    worker_count = 0;
 }
 
 /* Jobs of two ranks, one after the other, through all of it: telemetry, shards, logs, a model. */
-static void train_until(struct load *load, int64_t end_ms)
+static void train_until(int64_t end_ms)
 {
     for (unsigned round = 0; round == 0 || clock_mono_ms() < end_ms; round++) {
         char job[ID_BYTES_MAX];
@@ -391,11 +396,11 @@ static void train_until(struct load *load, int64_t end_ms)
         cluster_spec_set(spec, "priority", json_integer(100));
         cluster_spec_set(spec, "training.steps", json_integer(120));
         cluster_spec_set(spec, "checkpoint.every_steps", json_integer(20));
-        cluster_submit(load->cluster, spec, job);
-        keep_job(load, JOBS_KEPT - 1, job);
-        json_decref(cluster_wait_state(load->cluster, job, "succeeded", JOB_WAIT_MS));
+        cluster_submit(load.cluster, spec, job);
+        keep_job(&load, JOBS_KEPT - 1, job);
+        json_decref(cluster_wait_state(load.cluster, job, "succeeded", JOB_WAIT_MS));
         char tensors[65], file[65];
-        cluster_model(load->cluster, job, tensors, file);
+        cluster_model(load.cluster, job, tensors, file);
     }
 }
 
@@ -411,17 +416,14 @@ static void the_service_bears_everything_at_once_and_ends_cleanly_in_its_midst(v
 {
     (void)state;
     const int64_t duration_ms = getenv("SANITIZED") != NULL ? LOAD_MS_SANITIZED : LOAD_MS;
-    struct load load = {.lock = PTHREAD_MUTEX_INITIALIZER};
     const struct cluster_options options = {.nodes = 2, .slots_per_node = 2};
     load.cluster = cluster_start(&options);
-    static struct worker workers[WORKERS_MAX];
-    const size_t count = start_workers(&load, workers);
+    start_workers();
 
-    train_until(&load, clock_mono_ms() + duration_ms);
+    train_until(clock_mono_ms() + duration_ms);
     atomic_store(&load.may_refuse, true);
     const int status = cluster_service_kill(load.cluster, SIGTERM);
-    atomic_store(&load.over, true);
-    join_workers(workers, count);
+    stop_workers();
 
     expect_clean_end(load.cluster, "service", status);
     for (size_t node = 0; node < options.nodes; node++) {
@@ -437,13 +439,22 @@ static void the_service_bears_everything_at_once_and_ends_cleanly_in_its_midst(v
     print_message("%llu answers, %llu bytes streamed\n",
                   (unsigned long long)atomic_load(&load.answers),
                   (unsigned long long)atomic_load(&load.streamed_bytes));
+}
+
+/* A failure leaves the test in the midst of the load, too. */
+static int teardown(void **state)
+{
+    (void)state;
+    stop_workers();
     cluster_stop(load.cluster);
+    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_service_bears_everything_at_once_and_ends_cleanly_in_its_midst),
+        cmocka_unit_test_teardown(
+            the_service_bears_everything_at_once_and_ends_cleanly_in_its_midst, teardown),
     };
     return cmocka_run_group_tests_name("service_load", tests, NULL, NULL);
 }

@@ -320,7 +320,7 @@ void fake_inherit(struct fake *fake, struct fake *old)
     fake->seen = old->seen;
     memset(&old->seen, 0, sizeof(old->seen));
     json_decref(fake->desired);
-    fake->desired = json_incref(old->desired);
+    fake->desired = json_deep_copy(old->desired); /* the old one's threads keep theirs */
     fake->revision = old->revision;
     (void)pthread_mutex_unlock(&old->mutex);
     (void)pthread_mutex_unlock(&fake->mutex);
