@@ -57,6 +57,8 @@ static void report_rank(const struct local *local, const struct local_rank *rank
         .exit_signal = rank->exit_signal,
         .exit_oom = rank->exit_oom,
         .exit_reason = rank->exit_reason,
+        .phase = (int)rank->phase,
+        .step = rank->step,
     };
     /* What a silent runner's ranks do is not known; what is being prepared lives in our hands. */
     if (!rank->ended && (local->state == LOCAL_PREPARING || local->answered))

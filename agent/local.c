@@ -118,6 +118,8 @@ static void read_rank(struct local *local, const struct json_at *at)
     const struct json_at oom = json_at_key(at, "oom");
     const struct json_at why = json_at_key(at, "reason");
     const struct json_at end = json_at_key(at, "end_boot_ms");
+    const struct json_at step = json_at_key(at, "step");
+    const struct json_at phase = json_at_key(at, "phase");
     const struct json_at detail = json_at_key(at, "detail");
     if (!json_get_int(&rank_at, 0, INT32_MAX, &got.rank) ||
         !json_get_int(&pid, 0, INT32_MAX, &got.pid) || !json_get_bool(&ended, &got.ended) ||
@@ -125,6 +127,8 @@ static void read_rank(struct local *local, const struct json_at *at)
         !json_get_int(&signal, 0, 128, &got.exit_signal) || !json_get_bool(&oom, &got.exit_oom) ||
         !json_get_enum(&why, reason_names, &reason) ||
         !json_get_int(&end, 0, INT64_MAX, &got.end_boot_ms) ||
+        !json_opt_int(&step, 0, INT64_MAX, &got.step) ||
+        !json_opt_int(&phase, 0, PROGRESS_PHASE_COUNT - 1, &got.phase) ||
         !json_get_string_copy(&detail, got.detail, sizeof(got.detail)))
         return;
     struct local_rank *rank = local_find_rank(local, got.rank);
@@ -160,12 +164,13 @@ enum status local_read_exits(struct local *local, struct error *err)
 
 static json_t *encode_rank(const struct local_rank *rank)
 {
-    return json_pack("{s:I, s:I, s:I, s:b, s:I, s:I, s:b, s:s, s:I, s:s}", "rank",
+    return json_pack("{s:I, s:I, s:I, s:b, s:I, s:I, s:b, s:s, s:I, s:I, s:I, s:s}", "rank",
                      (json_int_t)rank->rank, "pid", (json_int_t)rank->pid, "start_time",
                      (json_int_t)0, "ended", rank->ended, "code", (json_int_t)rank->exit_code,
                      "signal", (json_int_t)rank->exit_signal, "oom", rank->exit_oom, "reason",
                      reason_names[rank->exit_reason], "end_boot_ms", (json_int_t)rank->end_boot_ms,
-                     "detail", rank->detail);
+                     "step", (json_int_t)rank->step, "phase", (json_int_t)rank->phase, "detail",
+                     rank->detail);
 }
 
 enum status local_write_exits(const struct local *local, const char *boot_id, struct error *err)

@@ -42,6 +42,7 @@ struct local_rank {
     bool exit_oom;
     enum reason exit_reason;
     int64_t end_boot_ms;
+    int64_t step, phase; /* of an end on record, for when the page is gone */
     char detail[192];
     const struct progress_page *page; /* NULL: not mapped */
 };

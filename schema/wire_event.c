@@ -73,6 +73,8 @@ static void decode_checkpoint(const struct json_at *at, struct wire_event *out)
     wire_get_text(at, "path", out->path, sizeof(out->path));
     wire_get_int(at, "bytes", 0, &out->bytes);
     wire_get_sha256(at, "sha256", out->sha256);
+    const struct json_at snapshot = json_at_key(at, "snapshot_time");
+    decode_time(&snapshot, &out->snapshot_wall_ms);
     if (out->shard_of > 0 && out->shard >= out->shard_of) {
         const struct json_at shard = json_at_key(at, "shard");
         json_problem_add(&shard, "integer below %jd", (intmax_t)out->shard_of);
@@ -215,6 +217,15 @@ static json_t *encode_values(const struct wire_event *event)
     return values;
 }
 
+static void encode_time(json_t *object, const char *key, int64_t wall_ms)
+{
+    char time[CLOCK_RFC3339_BYTES];
+    if (wall_ms == 0)
+        return;
+    clock_format_rfc3339(wall_ms, time);
+    wire_set_text(object, key, time);
+}
+
 static void encode_body(const struct wire_event *event, json_t *object)
 {
     switch (event->kind) {
@@ -239,6 +250,7 @@ static void encode_body(const struct wire_event *event, json_t *object)
         wire_set_int(object, "step", event->step);
         wire_set_int(object, "shard", event->shard);
         wire_set_int(object, "of", event->shard_of);
+        encode_time(object, "snapshot_time", event->snapshot_wall_ms);
         wire_set_text(object, "path", event->path);
         wire_set_int(object, "bytes", event->bytes);
         wire_set_text(object, "sha256", event->sha256);
@@ -275,11 +287,7 @@ json_t *wire_event_encode(const struct wire_event *event)
                   event->kind == EVENT_OTHER ? "other" : event_kind_names[event->kind]);
     wire_set_int(object, "seq", event->seq);
     wire_set_int(object, "rank", event->rank);
-    if (event->wall_ms != 0) {
-        char time[CLOCK_RFC3339_BYTES];
-        clock_format_rfc3339(event->wall_ms, time);
-        wire_set_text(object, "time", time);
-    }
+    encode_time(object, "time", event->wall_ms);
     wire_set_int(object, "boot_ms", event->boot_ms);
     encode_body(event, object);
     return object;

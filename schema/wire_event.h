@@ -60,6 +60,8 @@ struct wire_event {
     size_t values_dropped;
     /* checkpoint */
     int64_t shard, shard_of, bytes;
+    int64_t
+        snapshot_wall_ms; /* checkpoint: "snapshot_time", when its state was copied; 0: unknown */
     char path[PATH_BYTES_MAX]; /* checkpoint and finished: the file on the node */
     char sha256[65];           /* checkpoint: of the file; finished: over the tensors */
     char text[512];            /* warning, or finished's error */

@@ -63,7 +63,7 @@ void live_metric(struct live *live, const char *job, int64_t attempt, const char
                  double value);
 void live_rank(struct live *live, const char *job, int64_t attempt, int64_t rank, int phase,
                int64_t step);
-/* When a rank told of its shard of this step, wall clock: its snapshot is one file's writing older. */
+/* When the state of this step was copied, by the clock of the rank that told of it first. */
 void live_checkpoint(struct live *live, const char *job, int64_t attempt, int64_t step,
                      int64_t wall_ms);
 int64_t live_checkpoint_wall_ms(struct live *live, const char *job, int64_t attempt,

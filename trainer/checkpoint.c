@@ -8,6 +8,7 @@
 
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "trainer/export/safetensors.h"
 
@@ -22,6 +23,7 @@ struct checkpoints {
     struct safetensors_tensor *tensors; /* over the snapshot */
     size_t tensor_count;
     struct checkpoint_record record; /* of the snapshot */
+    int64_t snapshot_wall_ms;
 
     pthread_t thread;
     bool thread_runs;
@@ -130,6 +132,7 @@ static enum status write_checkpoint(const struct checkpoints *c, struct error *e
 {
     struct wire_event event = {.kind = EVENT_CHECKPOINT, .step = c->record.step, .shard_of = 1};
     event.epoch = c->record.epoch;
+    event.snapshot_wall_ms = c->snapshot_wall_ms;
     char folder[PATH_BYTES_MAX];
     TRY(fs_path(folder, sizeof(folder), err, "%s/step-%06lld", c->options.folder,
                 (long long)c->record.step));
@@ -261,6 +264,7 @@ enum status checkpoints_take(struct checkpoints *c, const struct checkpoint_reco
     if (checkpoints_is_writing(c))
         progress_enter(c->options.progress, PROGRESS_CHECKPOINT);
     TRY(checkpoints_wait(c, err));
+    c->snapshot_wall_ms = clock_wall_ms();
     TRY(take_snapshot(c, err));
     c->record = *record;
     (void)pthread_mutex_lock(&c->mutex);

@@ -28,15 +28,27 @@ static void print_text(FILE *file, const char *text)
     (void)fputc('"', file);
 }
 
+/* How far it came: the page goes with the runner, and the controller may hear of the end from the record. */
+static void print_progress(FILE *file, const struct rank *rank)
+{
+    struct progress_page *page = rank->page;
+    const bool said = page && atomic_load(&page->magic) == PROGRESS_PAGE_MAGIC;
+    (void)fprintf(file, "\"step\":%llu,\"phase\":%llu,",
+                  said ? (unsigned long long)atomic_load(&page->step) : 0,
+                  said ? (unsigned long long)atomic_load(&page->phase) : 0);
+}
+
 static void print_rank(FILE *file, const struct rank *rank)
 {
     (void)fprintf(file,
                   "{\"rank\":%lld,\"pid\":%d,\"start_time\":%llu,\"ended\":%s,\"code\":%d,"
-                  "\"signal\":%d,\"oom\":%s,\"reason\":\"%s\",\"end_boot_ms\":%lld,\"detail\":",
+                  "\"signal\":%d,\"oom\":%s,\"reason\":\"%s\",\"end_boot_ms\":%lld,",
                   (long long)rank->orders->rank, (int)rank->pid,
                   (unsigned long long)rank->start_time, rank->ended ? "true" : "false",
                   rank->exit_code, rank->exit_signal, rank->oom ? "true" : "false",
                   reason_words[rank->reason], (long long)rank->end_boot_ms);
+    print_progress(file, rank);
+    (void)fputs("\"detail\":", file);
     print_text(file, rank->detail);
     (void)fputc('}', file);
 }

@@ -7,7 +7,7 @@
  *
  *   {"version":1,"job":"job_...","attempt":2,"boot_id":"...","runner":{"pid":7,"start_time":9},
  *    "complete":true,"ranks":[{"rank":0,"pid":8,"start_time":10,"ended":true,"code":69,"signal":0,
- *    "oom":false,"reason":"none","end_boot_ms":123,"detail":""}]}
+ *    "oom":false,"reason":"none","end_boot_ms":123,"step":812,"phase":1,"detail":""}]}
  */
 
 #include <stdbool.h>

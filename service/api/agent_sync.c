@@ -264,7 +264,7 @@ static void show_live(struct api *api, const struct observation *observation)
 {
     for (size_t i = 0; i < observation->call.input.sync.rank_count; i++) {
         const struct observed_rank *rank = &observation->ranks[i];
-        if (rank->exited || rank->verdict != VERDICT_ALIVE)
+        if (!rank->exited && rank->verdict != VERDICT_ALIVE)
             continue;
         live_rank(api->live, rank->job, rank->attempt, rank->rank, rank->phase, rank->step);
     }

@@ -40,7 +40,8 @@ struct desk_line {
     struct telemetry_line line;
     char job[ID_BYTES_MAX];
     char text[TELEMETRY_TEXT_BYTES];
-    size_t value_at; /* index of its first value in the batch's array */
+    int64_t snapshot_wall_ms; /* of a checkpoint */
+    size_t value_at;          /* index of its first value in the batch's array */
 };
 
 /* Memory of one batch; grown as needed, kept between batches up to LINES_MAX lines. */
@@ -163,6 +164,8 @@ static void line_of_event(struct batch *batch, const struct wire_event *event)
     memcpy(at->job, event->job, sizeof(at->job));
     snprintf(at->text, sizeof(at->text), "%s",
              event->kind == EVENT_FINISHED && event->text[0] == '\0' ? event->status : event->text);
+    at->snapshot_wall_ms = event->snapshot_wall_ms > 0 ? event->snapshot_wall_ms
+                                                       : event->wall_ms; /* of another trainer */
     at->value_at = batch->value_count;
     at->line = (struct telemetry_line){
         .kind = kinds[event->kind],
@@ -281,8 +284,9 @@ static void show(struct telemetry_desk *desk, const struct desk_line *at)
     if (line->kind == TELEMETRY_OTHER)
         return;
     if (line->word == event_kind_names[EVENT_CHECKPOINT])
-        live_checkpoint(live, at->job, line->attempt, line->step, line->wall_ms);
-    if (line->kind == TELEMETRY_PROGRESS || line->kind == TELEMETRY_METRIC)
+        live_checkpoint(live, at->job, line->attempt, line->step, at->snapshot_wall_ms);
+    if (line->kind == TELEMETRY_PROGRESS || line->kind == TELEMETRY_METRIC ||
+        line->word == event_kind_names[EVENT_FINISHED])
         live_progress(live, at->job, line->attempt, line->step, line->of, line->epoch,
                       line->wall_ms);
     for (size_t i = 0; i < line->value_count; i++)

@@ -54,8 +54,11 @@ static void write_progress(struct out *out, const struct job_row *row, const str
     }
     const bool current = live->attempt == row->attempt;
     const int64_t of = live->of > 0 ? live->of : row->request.total_steps;
+    int64_t step = current && live->step > row->resume_step ? live->step : row->resume_step;
+    if (row->state == JOB_SUCCEEDED && of > step)
+        step = of; /* its last lines may be lost, not its last steps */
     out_open_object(out, "progress");
-    out_int(out, "step", current && live->step > row->resume_step ? live->step : row->resume_step);
+    out_int(out, "step", step);
     if (of > 0)
         out_int(out, "of", of);
     else

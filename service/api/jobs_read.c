@@ -128,9 +128,12 @@ static void write_rank(struct out *out, struct api *api, const struct attempt_ro
         out_int(out, "pid", rank->pid);
     else
         out_null(out, "pid");
-    const struct live_rank live =
-        live_get_rank(api->live, attempt->job, attempt->attempt, rank->rank);
-    out_text_or_null(out, "phase", live.known && !rank->ended ? phase_names[live.phase] : "");
+    struct live_rank live = live_get_rank(api->live, attempt->job, attempt->attempt, rank->rank);
+    if (rank->ended) /* its last words are on disk */
+        live = (struct live_rank){.known = rank->step > 0 || rank->phase != PROGRESS_SETUP,
+                                  .phase = (int)rank->phase,
+                                  .step = rank->step};
+    out_text_or_null(out, "phase", live.known ? phase_names[live.phase] : "");
     if (live.known)
         out_int(out, "step", live.step);
     else

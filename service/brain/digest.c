@@ -123,7 +123,8 @@ static uint64_t digest_rank(const struct rank *rank)
 {
     const struct rank_row *row = &rank->row;
     const int64_t numbers[] = {row->attempt,   row->rank,        row->pid,      row->ended,
-                               row->exit_code, row->exit_signal, row->exit_oom, row->exit_reason};
+                               row->exit_code, row->exit_signal, row->exit_oom, row->exit_reason,
+                               row->step,      row->phase};
     struct digest digest = begin('r');
     add_text(&digest, row->job);
     add_text(&digest, row->node);

@@ -270,6 +270,8 @@ void ending_rank(struct brain *brain, struct rank *rank, const struct rank_end *
     rank->row.exit_signal = end->signal;
     rank->row.exit_oom = end->oom;
     rank->row.exit_reason = end->reason;
+    rank->row.step = rank->step;
+    rank->row.phase = rank->phase;
     rank->waiting_ms = 0;
     rank->absent_since_ms = TIMER_NEVER;
     state_unlink_rank(rank);

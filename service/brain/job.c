@@ -174,7 +174,11 @@ void job_note_first_step(struct brain *brain, const struct brain_input *input)
     struct attempt *attempt = job == NULL ? NULL : state_attempt(job, input->attempt);
     if (attempt == NULL || attempt != job->newest || attempt->row.first_step_at_ms != 0)
         return;
-    attempt->row.first_step_at_ms = input->at_wall_ms;
+    if (attempt->row.started_at_ms == 0) /* its line came before its agent's word */
+        attempt->row.started_at_ms = input->at_wall_ms;
+    attempt->row.first_step_at_ms = input->at_wall_ms > attempt->row.started_at_ms
+                                        ? input->at_wall_ms
+                                        : attempt->row.started_at_ms; /* two clocks */
     emit_attempt(brain, EFFECT_ATTEMPT_UPDATE, attempt);
 }
 

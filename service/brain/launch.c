@@ -125,6 +125,14 @@ static void take_slots(struct brain *brain, struct attempt *attempt,
     assert(number == attempt->row.world_size);
 }
 
+/* Once more at the last moment: an exit that came later told of further steps, or a checkpoint was doubted. */
+static void count_lost_steps(struct job *job)
+{
+    const int64_t lost = job->newest == NULL ? 0 : job->newest->highest_step - job->row.resume_step;
+    if (lost > job->row.lost_steps)
+        job->row.lost_steps = lost;
+}
+
 bool launch_attempt(struct brain *brain, struct job *job, const struct placement *placement)
 {
     assert(state_live_attempt(job) == NULL);
@@ -134,6 +142,7 @@ bool launch_attempt(struct brain *brain, struct job *job, const struct placement
         return false;
     job->row.attempt++;
     job->row.resume_step = job->row.committed_step;
+    count_lost_steps(job);
     fix_arithmetic(brain, job, placement);
     const struct attempt_row row = attempt_row_of(brain, job, first, port);
     transition_job(brain, job, JOB_EVENT_PLACE, REASON_NONE, "");

@@ -48,7 +48,11 @@ void brain_load_rank(struct brain *brain, const struct rank_row *row)
     assert(row->rank >= 0 && row->rank < attempt->row.world_size);
     struct rank *rank = &attempt->ranks[row->rank];
     rank->row = *row;
+    rank->step = row->step;
+    rank->phase = row->phase;
     rank->node = node;
+    if (rank->step > attempt->highest_step)
+        attempt->highest_step = rank->step;
     if (!row->ended)
         state_link_rank(rank, node);
     struct slot *slot = state_slot(node, row->slot);

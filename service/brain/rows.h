@@ -14,6 +14,7 @@
 
 #include "base/id.h"
 #include "schema/names.h"
+#include "schema/progress_page.h"
 
 #define BRAIN_NAME_BYTES     64
 #define BRAIN_SLOT_BYTES     24
@@ -116,6 +117,9 @@ struct rank_row {
     int64_t exit_signal;
     bool exit_oom;
     enum reason exit_reason;
+    /* Once it has ended: how far it had come, as its node saw it last; before, that is in memory alone. */
+    int64_t step;
+    enum progress_phase phase;
 };
 
 struct node_row {

@@ -77,6 +77,7 @@ struct rank {
     uint64_t seen;                          /* number of the last sync that reported it */
     int64_t absent_since_ms;                /* TIMER_NEVER: reported */
     int64_t step;
+    enum progress_phase phase;
     int64_t stepped_ms; /* receipt of the sync that showed `step` first */
     int64_t collective;
     int64_t waiting_ms;

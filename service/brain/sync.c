@@ -68,6 +68,8 @@ static void hear_rank(struct brain *brain, struct node *node, const struct obser
         rank->step = seen->step;
         rank->stepped_ms = received_ms;
     }
+    if (seen->phase >= 0 && seen->phase < PROGRESS_PHASE_COUNT)
+        rank->phase = (enum progress_phase)seen->phase;
     if (rank->step > attempt->highest_step)
         attempt->highest_step = rank->step;
     if (seen->collective > 0)

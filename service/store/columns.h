@@ -88,15 +88,17 @@
     X(INT, first_step_at_ms, first_step_at_ms) \
     X(INT, ended_at_ms, ended_at_ms)
 
-#define RANK_COLUMNS(X)              \
-    X(TEXT, node, node)              \
-    X(TEXT, slot, slot)              \
-    X(INT, pid, pid)                 \
-    X(FLAG, ended, ended)            \
-    X(INT, exit_code, exit_code)     \
-    X(INT, exit_signal, exit_signal) \
-    X(FLAG, exit_oom, exit_oom)      \
-    X(WORD_REASON, exit_reason, exit_reason)
+#define RANK_COLUMNS(X)                      \
+    X(TEXT, node, node)                      \
+    X(TEXT, slot, slot)                      \
+    X(INT, pid, pid)                         \
+    X(FLAG, ended, ended)                    \
+    X(INT, exit_code, exit_code)             \
+    X(INT, exit_signal, exit_signal)         \
+    X(FLAG, exit_oom, exit_oom)              \
+    X(WORD_REASON, exit_reason, exit_reason) \
+    X(INT, step, step)                       \
+    X(WORD_PHASE, phase, phase)
 
 /* Without labels, whose text the row only borrows. */
 #define NODE_COLUMNS(X)                \
@@ -196,6 +198,7 @@
 #define BIND_WORD_ATTEMPT_STATE(value)   sql_bind_text(bind, attempt_state_names[value])
 #define BIND_WORD_NODE_STATE(value)      sql_bind_text(bind, node_state_names[value])
 #define BIND_WORD_REASON(value)          sql_bind_text(bind, reason_names[value])
+#define BIND_WORD_PHASE(value)           sql_bind_text(bind, phase_names[value])
 #define BIND_WORD_ROLE(value)            sql_bind_text(bind, role_names[value])
 
 #define COLUMN_READ(kind, column, field) READ_##kind(out->field);
@@ -210,6 +213,7 @@
     (value) = (enum attempt_state)sql_row_word(row, attempt_state_names)
 #define READ_WORD_NODE_STATE(value) (value) = (enum node_state)sql_row_word(row, node_state_names)
 #define READ_WORD_REASON(value)     (value) = (enum reason)sql_row_word(row, reason_names)
+#define READ_WORD_PHASE(value)      (value) = (enum progress_phase)sql_row_word(row, phase_names)
 #define READ_WORD_ROLE(value)       (value) = (enum role)sql_row_word(row, role_names)
 
 #endif

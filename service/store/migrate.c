@@ -7,7 +7,7 @@
 #include "base/fs.h"
 
 /* One line a file, in order, by database; see $(EMBED_SERVICE) in the Makefile. */
-#define STATE_MIGRATION_MAP(X)     X(0001_state)
+#define STATE_MIGRATION_MAP(X)     X(0001_state) X(0002_state)
 #define TELEMETRY_MIGRATION_MAP(X) X(0001_telemetry)
 
 #define X(name)                                                       \

@@ -89,12 +89,112 @@ static void a_wait_for_a_node_hears_of_drain_and_loss(void **state)
     cluster_wait_node(cluster, 2, "ready", 20000);
 }
 
+/* ---------------------------------------------------------------- fields by name */
+
+/* Every name of interface.md's examples, null or not, and nothing renamed. */
+static void check_names(const json_t *object, const char *const *names)
+{
+    for (; *names; names++) {
+        if (!json_object_get(object, *names))
+            fail_msg("%s is not there", *names);
+    }
+}
+
+static void objects_have_the_fields_of_the_contract(void **state)
+{
+    static const char *const job_names[] = {
+        "id",        "revision",          "name",       "project",    "state",
+        "reason",    "attempt",           "progress",   "metrics",    "resume",
+        "bit_exact", "checkpoint_lag_ms", "created_at", "started_at", "ended_at",
+        "spec",      "spec_sha256",       "model",      NULL};
+    static const char *const progress_names[] = {"step", "of", "epoch", NULL};
+    static const char *const model_names[] = {"sha256", "bytes", "href", "metrics", NULL};
+    static const char *const attempt_names[] = {"attempt",     "state",      "reason",
+                                                "resume_step", "lost_steps", "world_size",
+                                                "ranks",       "incident",   NULL};
+    static const char *const rank_names[] = {"rank",  "node", "slot", "pid",
+                                             "phase", "step", "exit", NULL};
+    static const char *const node_names[] = {"id",     "hostname",           "address", "state",
+                                             "labels", "lease_remaining_ms", "slots",   NULL};
+    static const char *const slot_names[] = {"slot", "kind", "job", "attempt", "rank", NULL};
+    struct cluster *cluster = *state;
+    char job[ID_BYTES_MAX];
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("fields");
+    cluster_submit(cluster, spec, job);
+    CLEANUP(json_cleanup) json_t *done = cluster_wait_state(cluster, job, "succeeded", 30000);
+    check_names(done, job_names);
+    check_names(json_object_get(done, "progress"), progress_names);
+    check_names(json_object_get(done, "model"), model_names);
+    CLEANUP(json_cleanup) json_t *attempt = cluster_attempt(cluster, job);
+    check_names(attempt, attempt_names);
+    check_names(json_array_get(json_object_get(attempt, "ranks"), 0), rank_names);
+    CLEANUP(json_cleanup)
+    json_t *node = cluster_get(cluster, "/v1/nodes/%s", cluster_node_id(cluster, 0));
+    check_names(node, node_names);
+    check_names(json_array_get(json_object_get(node, "slots"), 0), slot_names);
+}
+
+static void check_ended(const json_t *job, const json_t *attempt, json_int_t steps)
+{
+    const json_t *progress = json_object_get(job, "progress");
+    size_t i = 0;
+    json_t *rank = NULL;
+    assert_int_equal(number(progress, "step"), steps);
+    assert_int_equal(number(progress, "of"), steps);
+    json_array_foreach(json_object_get(attempt, "ranks"), i, rank) {
+        assert_int_equal(number(rank, "step"), steps);
+        assert_string_equal(json_string_value(json_object_get(rank, "phase")), "done");
+        assert_int_equal(number(json_object_get(rank, "exit"), "code"), 0);
+    }
+    assert_int_equal(i, 2);
+}
+
+static void the_end_of_a_job_shows_its_last_step_also_after_a_restart(void **state)
+{
+    struct cluster *cluster = *state;
+    char job[ID_BYTES_MAX];
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("whole");
+    cluster_spec_set(spec, "resources.ranks", json_integer(2));
+    cluster_spec_set(spec, "training.steps", json_integer(1300));
+    cluster_spec_set(spec, "checkpoint.every_steps", json_integer(100000));
+    cluster_submit(cluster, spec, job);
+    CLEANUP(json_cleanup) json_t *done = cluster_wait_state(cluster, job, "succeeded", 60000);
+    CLEANUP(json_cleanup) json_t *attempt = cluster_attempt(cluster, job);
+    check_ended(done, attempt, 1300);
+    cluster_service_kill(cluster, SIGKILL);
+    cluster_service_start(cluster);
+    CLEANUP(json_cleanup) json_t *later = cluster_get(cluster, "/v1/jobs/%s", job);
+    CLEANUP(json_cleanup) json_t *last = cluster_attempt(cluster, job);
+    check_ended(later, last, 1300);
+}
+
+/* From the copy of the state to the commit: with the write, the upload and both syncs in between. */
+static void a_checkpoint_shows_how_old_its_state_was_when_it_was_committed(void **state)
+{
+    struct cluster *cluster = *state;
+    char job[ID_BYTES_MAX];
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("lag");
+    cluster_submit(cluster, spec, job);
+    CLEANUP(json_cleanup) json_t *done = cluster_wait_state(cluster, job, "succeeded", 30000);
+    CLEANUP(json_cleanup) json_t *list = cluster_get(cluster, "/v1/jobs/%s/checkpoints", job);
+    const json_t *items = json_object_get(list, "items");
+    const size_t count = json_array_size(items);
+    assert_true(count > 0);
+    for (size_t i = 0; i < count; i++)
+        assert_in_range(number(json_array_get(items, i), "lag_ms"), 1, 30000);
+    assert_int_equal(number(done, "checkpoint_lag_ms"),
+                     number(json_array_get(items, count - 1), "lag_ms"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wait_for_a_node_ends_with_its_next_change),
         cmocka_unit_test(a_wait_for_a_node_that_stays_as_it_is_ends_with_its_time),
         cmocka_unit_test(a_wait_for_a_node_hears_of_drain_and_loss),
+        cmocka_unit_test(objects_have_the_fields_of_the_contract),
+        cmocka_unit_test(the_end_of_a_job_shows_its_last_step_also_after_a_restart),
+        cmocka_unit_test(a_checkpoint_shows_how_old_its_state_was_when_it_was_committed),
     };
     return cmocka_run_group_tests(tests, cluster_setup, cluster_teardown);
 }

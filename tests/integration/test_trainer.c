@@ -245,6 +245,7 @@ static void events_are_numbered_and_say_what_the_contract_says(void **state)
             assert_int_equal(event->shard_of, 1);
             assert_true(event->bytes > 0 && strlen(event->sha256) == 64);
             assert_true(fs_exists(event->path));
+            assert_true(event->snapshot_wall_ms > 0 && event->snapshot_wall_ms <= event->wall_ms);
             checkpoints++;
         }
         if (event->kind == EVENT_PROGRESS) {

@@ -104,7 +104,12 @@ struct attempt_row store_test_attempt(const char *job, int64_t attempt)
 
 struct rank_row store_test_rank(const char *job, int64_t attempt, int64_t rank, const char *node)
 {
-    struct rank_row row = {.attempt = attempt, .rank = rank, .slot = "cpu:0", .pid = 4711};
+    struct rank_row row = {.attempt = attempt,
+                           .rank = rank,
+                           .slot = "cpu:0",
+                           .pid = 4711,
+                           .step = 812,
+                           .phase = PROGRESS_STEP};
     (void)snprintf(row.job, sizeof row.job, "%s", job);
     (void)snprintf(row.node, sizeof row.node, "%s", node);
     return row;

@@ -234,6 +234,24 @@ static void what_is_told_is_on_disk_before(void **state)
     hear_ends(rig);
 }
 
+/* Magic, phase, step as progress_page.h has them; the page itself goes with the runner. */
+static void how_far_a_rank_came_is_on_record(void **state)
+{
+    struct rig *rig = *state;
+    struct error err = {0};
+    begin(rig, &(struct wishes){0});
+    add_rank(rig, "/bin/sh",
+             "printf 'prepage1\\5\\0\\0\\0\\0\\0\\0\\0\\14\\0\\0\\0\\0\\0\\0\\0' "
+             "1<>/proc/self/fd/8; exit 0");
+    add_rank(rig, "/bin/sh", "exit 0");
+    start(rig);
+    hear_ends(rig);
+    assert_ok(local_read_exits(rig->local, &err), &err);
+    assert_int_equal(rig->local->ranks[0].step, 12);
+    assert_int_equal(rig->local->ranks[0].phase, PROGRESS_DONE);
+    assert_int_equal(rig->local->ranks[1].step, 0);
+}
+
 static void a_rank_gets_its_words_environment_and_memory(void **state)
 {
     struct rig *rig = *state;
@@ -497,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(exit_codes_and_signals_are_told_as_they_were),
         TEST(what_is_told_is_on_disk_before),
+        TEST(how_far_a_rank_came_is_on_record),
         TEST(a_rank_gets_its_words_environment_and_memory),
         TEST(a_program_that_is_not_there_is_a_failed_start_of_all),
         TEST(killing_the_runner_kills_its_ranks),

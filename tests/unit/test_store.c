@@ -47,6 +47,7 @@ static void reopen(struct room *room)
 #define EQUAL_WORD_ATTEMPT_STATE   EQUAL_INT
 #define EQUAL_WORD_NODE_STATE      EQUAL_INT
 #define EQUAL_WORD_REASON          EQUAL_INT
+#define EQUAL_WORD_PHASE           EQUAL_INT
 #define EQUAL(kind, column, field) EQUAL_##kind(field)
 
 static void assert_job(const struct job_row *a, const struct job_row *b)

@@ -48,6 +48,7 @@ static void each_kind_survives_the_round_trip(void **state)
          .shard = 1,
          .shard_of = 2,
          .bytes = 407592,
+         .snapshot_wall_ms = INT64_C(1795504320100),
          .path = "/x/step-000100/shard-00001-of-00002",
          .sha256 = SHA},
         {.kind = EVENT_WARNING, .seq = 5, .step = 7, .text = "slow disk"},
