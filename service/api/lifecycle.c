@@ -271,17 +271,19 @@ enum status api_open(const struct api_options *options, struct api **out, struct
 
 /* ---------------------------------------------------------------- down */
 
-static size_t suspended(const struct api *api)
+typedef size_t server_count_fn(const struct http_server *server);
+
+static size_t of_both(const struct api *api, server_count_fn *count)
 {
-    return (api->people_server != NULL ? http_server_suspended(api->people_server) : 0) +
-           (api->agents_server != NULL ? http_server_suspended(api->agents_server) : 0);
+    return (api->people_server != NULL ? count(api->people_server) : 0) +
+           (api->agents_server != NULL ? count(api->agents_server) : 0);
 }
 
-/* Everybody who waits is answered: held requests by the holds' stop, calls by the loop. */
-static void drain(struct api *api)
+/* Everybody who waits is let go: held requests by the holds' stop, calls by the loop. */
+static void drain(const struct api *api, server_count_fn *count)
 {
     const int64_t deadline_mono_ms = clock_mono_ms() + DRAIN_MS;
-    while (suspended(api) > 0 && clock_mono_ms() < deadline_mono_ms)
+    while (of_both(api, count) > 0 && clock_mono_ms() < deadline_mono_ms)
         clock_sleep_ms(1);
 }
 
@@ -298,12 +300,13 @@ void api_close(struct api *api)
         http_holds_stop(api->holds);
     if (api->feed != NULL)
         feed_stop(api->feed);
-    drain(api);
+    drain(api, http_server_suspended);
     if (api->loop != NULL)
         loop_stop(api->loop);
     telemetry_desk_stop(api->telemetry);
     worker_stop(api->disk);
-    drain(api);
+    drain(api, http_server_suspended);
+    drain(api, http_server_owed); /* what they were told has left the process */
     http_server_close(api->people_server);
     http_server_close(api->agents_server);
     loop_free(api->loop);

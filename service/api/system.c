@@ -109,6 +109,13 @@ static void write_http(struct buf *out, const struct api *api)
                "reprise_http_connections{listener=\"agents\"} %lld\n",
                (long long)http_server_connections(api->people_server),
                (long long)http_server_connections(api->agents_server));
+    buf_printf(out,
+               "# HELP reprise_http_waiting Requests that wait for something to happen.\n"
+               "# TYPE reprise_http_waiting gauge\n"
+               "reprise_http_waiting{listener=\"api\"} %zu\n"
+               "reprise_http_waiting{listener=\"agents\"} %zu\n",
+               http_server_suspended(api->people_server),
+               http_server_suspended(api->agents_server));
     gauge(out, "streams", "Streams and followed logs.", (double)feed_subscribers(api->feed));
 }
 

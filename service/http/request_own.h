@@ -50,6 +50,7 @@ struct http_request {
     unsigned code;
     struct MHD_Response *response; /* NULL: not replied yet */
     bool close;                    /* after the reply */
+    bool owed;                     /* it is among the server's owed answers */
     http_handler_fn *next;
     enum http_hold_end hold_end;
     void *context;

@@ -31,6 +31,7 @@ struct http_server {
     uint64_t id_start;
     _Atomic uint64_t requests;
     _Atomic size_t suspended;
+    _Atomic size_t owed; /* requests that were read whole and whose answer is not sent yet */
     _Atomic uint64_t replies[CODES];
 };
 
@@ -51,14 +52,26 @@ static void *request_begin(void *context, const char *uri, struct MHD_Connection
     return request;
 }
 
-static void request_end(void *context, struct MHD_Connection *connection, void **request,
+static void request_end(void *context, struct MHD_Connection *connection, void **request_slot,
                         enum MHD_RequestTerminationCode why)
 {
-    (void)context;
+    struct http_server *server = context;
     (void)connection;
     (void)why;
-    http_request_free(*request);
-    *request = NULL;
+    struct http_request *request = *request_slot;
+    if (request != NULL && request->owed)
+        atomic_fetch_sub(&server->owed, 1);
+    http_request_free(request);
+    *request_slot = NULL;
+}
+
+/* From here on until it is sent, or its client has left, we owe an answer. */
+static void owe_answer(struct http_request *request)
+{
+    if (request->owed)
+        return;
+    request->owed = true;
+    atomic_fetch_add(&request->server->owed, 1);
 }
 
 static enum MHD_Result queue_reply(struct http_request *request)
@@ -94,8 +107,10 @@ static enum MHD_Result run(struct http_request *request, http_handler_fn *handle
  */
 static enum MHD_Result refuse(struct http_request *request)
 {
-    if (request->content_length > SMALL_BODY_BYTES)
+    if (request->content_length > SMALL_BODY_BYTES) {
+        owe_answer(request);
         return queue_reply(request);
+    }
     request->stage = HTTP_STAGE_THROW;
     return MHD_YES;
 }
@@ -172,6 +187,7 @@ static bool body_says_nothing(const struct buf *body)
 
 static enum MHD_Result body_is_here(struct http_request *request)
 {
+    owe_answer(request);
     if (request->stage == HTTP_STAGE_THROW)
         return queue_reply(request);
     struct error err = {0};
@@ -357,8 +373,8 @@ enum status http_server_start(struct http_server *server, struct error *err)
         options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
         options->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->connection_bytes,
-        MHD_OPTION_NOTIFY_COMPLETED, request_end, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_begin,
-        server, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, request_end, server, MHD_OPTION_URI_LOG_CALLBACK,
+        request_begin, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     if (daemon == NULL)
         return error_set(err, STATUS_INTERNAL, "listener %s could not start", options->name);
@@ -382,6 +398,11 @@ void http_server_quiesce(struct http_server *server)
 size_t http_server_suspended(const struct http_server *server)
 {
     return atomic_load(&server->suspended);
+}
+
+size_t http_server_owed(const struct http_server *server)
+{
+    return atomic_load(&server->owed);
 }
 
 void http_server_close(struct http_server *server)

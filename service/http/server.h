@@ -52,6 +52,8 @@ const char *http_server_url(const struct http_server *server);
 void http_server_quiesce(struct http_server *server);
 /* Requests that are suspended now: whoever holds them lets them go before close. */
 size_t http_server_suspended(const struct http_server *server);
+/* Requests that were read whole and whose answer is not sent yet: closing would cut it off. */
+size_t http_server_owed(const struct http_server *server);
 void http_server_close(struct http_server *server); /* accepts NULL */
 
 /* Counts since the start, for /metrics. `code` 100..599. */
