@@ -17,6 +17,7 @@
 #define FOLLOWERS_MAX   256
 #define FOLLOW_PENDING  (HTTP_STREAM_BYTES_MAX / 2) /* a follower with more unsent waits */
 #define FOLLOW_RETRY_MS 200
+#define LOOK_MS         1000 /* how soon a subscriber that has left makes room */
 
 enum note_kind { NOTE_JOB_CHANGED, NOTE_JOB_MOVED, NOTE_NODE, NOTE_LOG };
 
@@ -334,7 +335,6 @@ static void beat(struct feed *feed)
             http_stream_end(subscriber->stream);
     }
     pthread_mutex_unlock(&feed->lock);
-    drop_closed(feed);
 }
 
 static void tell_all(struct feed *feed, struct lent *lent, const struct note *notes, size_t count,
@@ -393,7 +393,7 @@ static void wait_until(struct feed *feed, int64_t mono_ms)
 }
 
 struct rhythm {
-    int64_t beat_due, moved_due;
+    int64_t beat_due, look_due, moved_due;
     struct note notes[FEED_NOTES_MAX];
 };
 
@@ -407,9 +407,12 @@ static bool round_of(struct feed *feed, struct rhythm *rhythm)
         const int64_t now = clock_mono_ms();
         count = take_notes(feed, rhythm->notes, now >= rhythm->moved_due);
         everything = feed->overflow;
-        if (count > 0 || everything || has_fresh(feed) || now >= rhythm->beat_due)
+        if (count > 0 || everything || has_fresh(feed) || now >= rhythm->beat_due ||
+            (feed->subscriber_count > 0 && now >= rhythm->look_due))
             break;
         int64_t until = feed->note_count > 0 ? rhythm->moved_due : rhythm->beat_due;
+        if (feed->subscriber_count > 0 && rhythm->look_due < until)
+            until = rhythm->look_due;
         if (feed->follower_count > 0 && now + FOLLOW_RETRY_MS < until)
             until = now + FOLLOW_RETRY_MS;
         wait_until(feed, until);
@@ -427,6 +430,10 @@ static bool round_of(struct feed *feed, struct rhythm *rhythm)
     if (now >= rhythm->beat_due) {
         rhythm->beat_due = now + FEED_HEARTBEAT_MS;
         beat(feed);
+    }
+    if (now >= rhythm->look_due) {
+        rhythm->look_due = now + LOOK_MS;
+        drop_closed(feed);
     }
     CLEANUP(lent_return) struct lent lent = {0};
     if (readers_lend(feed->api->readers, &lent, NULL) == STATUS_OK)

@@ -1,6 +1,7 @@
 #include "service/http/stream.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ struct http_stream {
     pthread_mutex_t lock; /* guards everything below */
     struct MHD_Connection *connection;
     struct http_server *server;
+    int fd; /* the connection's socket: open as long as it is suspended */
     struct buf pending;
     bool sleeping; /* the connection is suspended */
     bool ended;    /* no more will be written */
@@ -82,6 +84,7 @@ struct http_stream *http_reply_stream(struct http_request *request, const char *
     pthread_mutex_init(&stream->lock, NULL);
     stream->connection = request->connection;
     stream->server = request->server;
+    stream->fd = http_socket(request);
     stream->references = 2;
     buf_init(&stream->pending, HTTP_STREAM_BYTES_MAX);
     request->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
@@ -116,10 +119,21 @@ void http_stream_end(struct http_stream *stream)
     pthread_mutex_unlock(&stream->lock);
 }
 
+/* The library does not watch a suspended connection's socket. The caller holds the lock. */
+static bool client_left(const struct http_stream *stream)
+{
+    struct pollfd socket = {.fd = stream->fd, .events = POLLRDHUP};
+    return stream->sleeping && poll(&socket, 1, 0) == 1;
+}
+
 bool http_stream_closed(struct http_stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
-    const bool closed = stream->closed;
+    if (!stream->closed && client_left(stream)) {
+        stream->ended = true;
+        wake(stream); /* the library finds out, and lets go of its connection */
+    }
+    const bool closed = stream->closed || stream->ended;
     pthread_mutex_unlock(&stream->lock);
     return closed;
 }

@@ -27,7 +27,8 @@ struct http_stream *http_reply_stream(struct http_request *request, const char *
 MUST_CHECK bool http_stream_write(struct http_stream *stream, const char *bytes, size_t size);
 /* Nothing more comes: the answer ends after what is in the buffer. */
 void http_stream_end(struct http_stream *stream);
-bool http_stream_closed(struct http_stream *stream); /* the client has left */
+/* The client has left, or the stream has ended: nobody will read what is written from here on. */
+bool http_stream_closed(struct http_stream *stream);
 size_t http_stream_pending(struct http_stream *stream);
 void http_stream_release(struct http_stream *stream); /* the producer's reference; ends it */
 
