@@ -18,6 +18,7 @@ struct submission {
     struct api_call call;
     char *spec;
     char *labels;
+    bool dry_run;
     struct explanation explanation; /* dry run */
 };
 
@@ -120,7 +121,9 @@ static enum status prepare(struct loop_call *call, struct store *store, const st
                          submit->job.dataset);
     bool created = false;
     if (caller->role == ROLE_OPERATOR)
-        return store_ensure_project(store, submit->job.project, wall_ms, &created, err);
+        return submission->dry_run
+                   ? STATUS_OK
+                   : store_ensure_project(store, submit->job.project, wall_ms, &created, err);
     struct project_row project;
     if (reader_project(store_reader(store), submit->job.project, &project, &missing) != STATUS_OK)
         return error_set(err, STATUS_NOT_FOUND, "there is no project %s", submit->job.project);
@@ -209,9 +212,10 @@ static void answered(struct http_request *request)
 /* ---------------------------------------------------------------- the request */
 
 /* Copies the Idempotency-Key; false: replied. */
-static bool take_key(struct http_request *request, struct job_row *job, const char *body,
-                     size_t size)
+static bool take_key(struct http_request *request, struct job_row *job)
 {
+    size_t size = 0;
+    const char *body = http_body(request, &size);
     const char *key = http_header(request, "Idempotency-Key");
     if (key == NULL)
         return true;
@@ -226,7 +230,10 @@ static bool take_key(struct http_request *request, struct job_row *job, const ch
         return false;
     }
     memcpy(job->idempotency_key, key, key_bytes + 1);
-    hash_text(body, size, job->body_sha256);
+    if (job->retry_of[0] != '\0')
+        hash_text(job->retry_of, strlen(job->retry_of), job->body_sha256); /* it is in the path */
+    else
+        hash_text(body, size, job->body_sha256);
     return true;
 }
 
@@ -272,8 +279,6 @@ static bool spec_passes(struct http_request *request, const json_t *document, st
 static void submit(struct http_request *request, json_t *document, bool dry_run,
                    const char *retry_of)
 {
-    size_t size = 0;
-    const char *body = http_body(request, &size);
     CLEANUP(free_cleanup) struct job_spec *spec = calloc(1, sizeof(*spec));
     struct submission *submission = calloc(1, sizeof(*submission));
     if (submission != NULL)
@@ -283,16 +288,18 @@ static void submit(struct http_request *request, json_t *document, bool dry_run,
         return;
     }
     struct job_row *job = &submission->call.loop.input.submit.job;
+    snprintf(job->retry_of, sizeof(job->retry_of), "%s", retry_of);
     if (!project_passes(request, document) || !spec_passes(request, document, spec) ||
-        !take_key(request, job, body, size))
+        !take_key(request, job))
         return;
     if (!fill(submission, spec, http_caller(request))) {
         http_reply_problem(request, 503, "no_memory", "out of memory");
         return;
     }
-    snprintf(job->retry_of, sizeof(job->retry_of), "%s", retry_of);
+    submission->dry_run = dry_run;
     submission->call.loop.prepare = dry_run ? ask : prepare;
     submission->call.loop.has_input = !dry_run;
+    submission->call.loop.grows = !dry_run;
     api_run(request, &submission->call, dry_run ? answered : submitted);
 }
 
