@@ -47,6 +47,7 @@ struct loop {
     struct queue *queue;
     pthread_t thread;
     bool runs;
+    atomic_bool tight;      /* the disk is nearly full */
     struct effects effects; /* of the input at hand */
     struct marks changes;
     struct marks desired; /* nodes whose desired set moved */
@@ -171,6 +172,11 @@ static bool step(struct loop *loop, struct brain_input *input, struct brain_repl
 static bool run_call(struct loop *loop, struct loop_call *call)
 {
     call->status = STATUS_OK;
+    if (call->grows && atomic_load_explicit(&loop->tight, memory_order_relaxed)) {
+        call->status = error_set(&call->error, STATUS_NO_SPACE,
+                                 "the disk of the controller is nearly full: try again later");
+        return false;
+    }
     if (call->prepare != NULL) {
         call->status = call->prepare(call, loop->store, loop->brain, &call->error);
         if (call->status == STATUS_INTERNAL || call->status == STATUS_CORRUPT ||
@@ -233,6 +239,7 @@ static void run_batch(struct loop *loop, struct loop_call **calls, size_t count,
 {
     struct error err = {0};
     bool writes = false;
+    atomic_store_explicit(&loop->tight, !store_has_room(loop->store), memory_order_relaxed);
     if (store_begin(loop->store, &err) != STATUS_OK)
         die("no transaction", &err);
     for (size_t i = 0; i < count; i++)
@@ -421,6 +428,11 @@ void loop_free(struct loop *loop)
     free(loop->dropped);
     pthread_mutex_destroy(&loop->stats_lock);
     free(loop);
+}
+
+bool loop_has_room(const struct loop *loop)
+{
+    return !atomic_load_explicit(&loop->tight, memory_order_relaxed);
 }
 
 void loop_stats(struct loop *loop, struct loop_stats *out)

@@ -44,6 +44,7 @@ typedef void loop_done_fn(struct loop_call *call);
 
 /* The caller owns it, with all that `input` points at, until `done`. */
 struct loop_call {
+    bool grows;     /* refused with STATUS_NO_SPACE while the disk is nearly full */
     bool has_input; /* false: only `prepare` runs (tokens, data sets, questions to the brain) */
     struct brain_input input; /* its times are set by the loop */
     loop_prepare_fn *prepare; /* may be NULL with an input */
@@ -105,6 +106,8 @@ MUST_CHECK bool loop_push(struct loop *loop, struct loop_call *call);
 void loop_stop(struct loop *loop);
 void loop_free(struct loop *loop); /* closes the store; accepts NULL */
 
+/* False while the disk is nearly full. From any thread. */
+bool loop_has_room(const struct loop *loop);
 void loop_stats(struct loop *loop, struct loop_stats *out);
 
 #endif

@@ -45,6 +45,10 @@ void agent_logs(struct http_request *request)
     int64_t offset = 0;
     if (!take_stream(request, &stream, &offset))
         return;
+    if (!loop_has_room(api->loop)) {
+        http_reply_problem(request, 507, "no_space", "the disk of the controller is nearly full");
+        return;
+    }
     struct error err = {0};
     size_t size = 0;
     const char *bytes = http_body(request, &size);

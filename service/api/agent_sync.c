@@ -73,6 +73,7 @@ static void fill_join(struct joining *joining)
     struct brain_input *input = &joining->call.loop.input;
     struct node_row *node = &input->join.node;
     joining->call.loop.has_input = true;
+    joining->call.loop.grows = true;
     joining->call.loop.prepare = check_join_token;
     input->kind = INPUT_NODE_JOIN;
     id_format(node->id, "node", clock_wall_ms(), random_u64());

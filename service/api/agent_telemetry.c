@@ -44,7 +44,7 @@ struct desk_line {
     size_t value_at;          /* index of its first value in the batch's array */
 };
 
-/* Memory of one batch; grown as needed, kept between batches up to LINES_MAX lines. */
+/* Memory of one transaction: below 2 * LINES_MAX lines; kept up to LINES_MAX lines. */
 struct batch {
     struct desk_line *lines;
     size_t line_count, line_capacity;
@@ -356,25 +356,40 @@ static void prune(struct telemetry_desk *desk)
         log_write(LOG_WARN, "prune_failed", err.text, NULL);
 }
 
+/* Stores what was taken of these postings, and answers them. */
+static void finish(struct telemetry_desk *desk, void **postings, size_t count, struct error *err)
+{
+    if (desk->batch.line_count > 0)
+        store_lines(desk, err);
+    if (err->status != STATUS_OK)
+        log_write(LOG_WARN, "telemetry_failed", err->text, NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct posting *posting = postings[i];
+        posting->error = *err;
+        http_resume(posting->request);
+    }
+    batch_reset(&desk->batch);
+}
+
 static void handle(void *context, void **items, size_t count)
 {
     struct telemetry_desk *desk = context;
     struct error err = {0};
     CLEANUP(lent_return) struct lent lent = {0};
-    if (readers_lend(desk->api->readers, &lent, &err) == STATUS_OK) {
-        for (size_t i = 0; i < count; i++)
-            take_posting(desk, &lent, items[i]);
-        if (desk->batch.line_count > 0)
-            store_lines(desk, &err);
+    if (!loop_has_room(desk->api->loop))
+        error_set(&err, STATUS_NO_SPACE, "the disk of the controller is nearly full");
+    else
+        err.status = readers_lend(desk->api->readers, &lent, &err);
+    size_t done = 0;
+    for (size_t i = 0; i < count && err.status == STATUS_OK; i++) {
+        take_posting(desk, &lent, items[i]);
+        /* After an outage every node brings a full spool: memory is for one of them at a time. */
+        if (desk->batch.line_count >= LINES_MAX) {
+            finish(desk, items + done, i + 1 - done, &err);
+            done = i + 1;
+        }
     }
-    if (err.status != STATUS_OK)
-        log_write(LOG_WARN, "telemetry_failed", err.text, NULL);
-    for (size_t i = 0; i < count; i++) {
-        struct posting *posting = items[i];
-        posting->error = err;
-        http_resume(posting->request);
-    }
-    batch_reset(&desk->batch);
+    finish(desk, items + done, count - done, &err);
     prune(desk);
 }
 

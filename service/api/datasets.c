@@ -125,5 +125,6 @@ void datasets_put(struct http_request *request)
     snprintf(row->created_by, sizeof(row->created_by), "%s", http_caller(request)->token);
     row->created_at_ms = row->updated_at_ms = clock_wall_ms();
     registering->call.loop.prepare = put_dataset;
+    registering->call.loop.grows = true;
     api_run(request, &registering->call, registered);
 }

@@ -220,5 +220,6 @@ void nodes_token(struct http_request *request)
     issuing->row.created_at_ms = wall_ms;
     issuing->row.expires_at_ms = wall_ms + JOIN_TOKEN_MS;
     issuing->call.loop.prepare = insert_token;
+    issuing->call.loop.grows = true;
     api_run(request, &issuing->call, issued);
 }

@@ -156,6 +156,7 @@ void tokens_create(struct http_request *request)
     auth_text_new(role_names[change->row.role], change->row.created_at_ms, change->text,
                   change->row.id, change->row.sha256);
     change->call.loop.prepare = insert;
+    change->call.loop.grows = true;
     api_run(request, &change->call, inserted);
 }
 

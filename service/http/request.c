@@ -272,8 +272,8 @@ static void reply_problem_json(struct http_request *request, unsigned code, json
     }
     reply(request, code, "application/problem+json",
           MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
-    if (code == 429 || code == 503)
-        http_reply_header(request, "Retry-After", code == 429 ? "60" : "1");
+    if (code == 429 || code == 503 || code == 507)
+        http_reply_header(request, "Retry-After", code == 503 ? "1" : "60");
     if (code == 401)
         http_reply_header(request, "WWW-Authenticate", "Bearer realm=\"reprise\"");
 }

@@ -97,6 +97,7 @@ static enum status open_file(struct store *store, const char *data_dir, struct e
     struct error why = {0};
     TRY(fs_path(path, sizeof path, err, "%s/state.db", data_dir));
     TRY(lock_folder(data_dir, &store->lock_fd, err));
+    TRY(room_open(&store->room, data_dir, err));
     const enum status status = open_database(store, path, &why);
     if (status == STATUS_CORRUPT)
         return error_set(err, status, "%s is damaged (%s): restore the newest backup in its place",
@@ -235,6 +236,11 @@ bool store_in_transaction(const struct store *store)
 
 /* ---- upkeep */
 
+bool store_has_room(struct store *store)
+{
+    return !room_is_tight(&store->room);
+}
+
 int64_t store_wal_pages(const struct store *store)
 {
     return store->wal_pages - store->wal_moved;
@@ -243,7 +249,7 @@ int64_t store_wal_pages(const struct store *store)
 enum status store_maintain(struct store *store, bool idle, struct error *err)
 {
     assert(!store_in_transaction(store));
-    const int64_t due = idle ? STORE_WAL_PAGES_IDLE : STORE_WAL_PAGES_MAX;
+    const int64_t due = idle || store->room.tight ? STORE_WAL_PAGES_IDLE : STORE_WAL_PAGES_MAX;
     if (store_wal_pages(store) < due)
         return STATUS_OK;
     /* PASSIVE never waits for readers; what they still hold is moved the next time. */
@@ -251,6 +257,8 @@ enum status store_maintain(struct store *store, bool idle, struct error *err)
     int moved = 0;
     const int rc =
         sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+    if ((rc & 0xff) == SQLITE_FULL)
+        return STATUS_OK; /* nothing is lost: the pages stay in the WAL until there is room */
     TRY(sql_status(store->db, rc, "checkpoint of the WAL", err));
     store->wal_pages = pages;
     store->wal_moved = moved;

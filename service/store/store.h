@@ -110,6 +110,9 @@ store_insert_join_token(struct store *store, const struct join_token_row *token,
 
 /* ---- upkeep */
 
+/* False while the disk is nearly full: what grows the database is to be refused (room.h). */
+bool store_has_room(struct store *store);
+
 /*
  * Moves the WAL into the database when that is due: `idle` says that no input waits. Outside a
  * transaction. Checkpoints are the p99 of commits, so they happen here and never inside store_commit().

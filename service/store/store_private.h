@@ -3,6 +3,7 @@
 
 /* store_private.h - private to service/store: the writer's statements and struct store. */
 
+#include "service/store/room.h"
 #include "service/store/row_codec.h"
 #include "service/store/store.h"
 
@@ -105,6 +106,7 @@ enum store_statement {
 
 struct store {
     sqlite3 *db;
+    struct room room;
     int lock_fd; /* holds <data_dir>/lock; -1 in memory */
     struct reader *reader;
     sqlite3_stmt *statements[STORE_STATEMENT_COUNT];

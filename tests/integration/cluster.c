@@ -354,8 +354,9 @@ struct cluster *cluster_start(const struct cluster_options *options)
     process_setup();
     struct cluster *cluster = calloc(1, sizeof *cluster);
     assert_non_null(cluster);
-    cluster->dir = strdup("/tmp/reprise-cluster-XXXXXX");
-    if (!cluster->dir || !mkdtemp(cluster->dir))
+    if (asprintf(&cluster->dir, "%s/reprise-cluster-XXXXXX",
+                 options->parent ? options->parent : "/tmp") < 0 ||
+        !mkdtemp(cluster->dir))
         fail_msg("mkdtemp: %s", strerror(errno));
     cluster->profile = options->profile ? options->profile : "fast";
     cluster->service_args = options->service_args;

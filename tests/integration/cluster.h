@@ -44,6 +44,7 @@ struct cluster_options {
     size_t nodes;                    /* agents to start and wait for */
     int slots_per_node;              /* 0: 1 */
     const char *profile;             /* NULL: "fast" */
+    const char *parent;              /* its folder is made in here; NULL: /tmp */
     const char *const *service_args; /* further ones, ends with NULL; may be NULL */
 };
 

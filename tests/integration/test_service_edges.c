@@ -1,0 +1,272 @@
+/*
+ * The service at its edges: told to end while hundreds wait, followed by clients that leave, asked
+ * what only would be, and on a disk that is full.
+ */
+
+#include "tests/unit/unit.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "tests/integration/cluster.h"
+#include "tests/integration/raw_http.h"
+
+#define POLLS         200
+#define FOLLOWERS     300 /* more than are followed at once */
+#define WAIT_MS       20000
+#define SMALL_DISK    "size=48m"
+#define REFUSED_ASKED 3
+
+static struct cluster *start(void)
+{
+    const struct cluster_options options = {.nodes = 0};
+    return cluster_start(&options);
+}
+
+static void cluster_cleanup(struct cluster **cluster)
+{
+    cluster_stop(*cluster);
+}
+
+/* A job that waits: nothing can run it. */
+static void submit_waiting(struct cluster *cluster, char out_job[ID_BYTES_MAX])
+{
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("waits");
+    cluster_submit(cluster, spec, out_job);
+}
+
+static int ask_from(const struct cluster *cluster, const char *path)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons(raw_port(cluster_api_url(cluster))),
+                                        .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    char text[512];
+    const int size = snprintf(text, sizeof(text),
+                              "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+                              "\r\n",
+                              path, cluster_token(cluster));
+    assert_int_equal(send(fd, text, (size_t)size, MSG_NOSIGNAL), size);
+    return fd;
+}
+
+/* Reads until the other side closes. */
+static void read_all(int fd, struct buf *out)
+{
+    char piece[4096];
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    for (;;) {
+        if (poll(&ready, 1, (int)process_patience(WAIT_MS)) != 1)
+            fail_msg("neither an answer nor an end within %d ms", WAIT_MS);
+        const ssize_t size = recv(fd, piece, sizeof(piece), 0);
+        if (size <= 0)
+            return;
+        buf_append(out, piece, (size_t)size);
+    }
+}
+
+static double metric(struct cluster *cluster, const char *name)
+{
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct raw_answer answer;
+    raw_ask(raw_port(cluster_api_url(cluster)), request, sizeof(request) - 1, &answer);
+    char line[96];
+    snprintf(line, sizeof(line), "\nreprise_%s ", name);
+    const char *at = strstr(answer.body.data, line);
+    assert_non_null(at);
+    const double value = strtod(at + strlen(line), NULL);
+    raw_answer_clear(&answer);
+    return value;
+}
+
+static void wait_for_metric(struct cluster *cluster, const char *name, double wanted)
+{
+    const int64_t deadline_ms = clock_mono_ms() + process_patience(WAIT_MS);
+    double value = metric(cluster, name);
+    while ((value < wanted || value > wanted) && clock_mono_ms() < deadline_ms)
+        value = metric(cluster, name);
+    assert_float_equal(value, wanted, 0);
+}
+
+static void who_waits_is_answered_when_the_service_ends(void **state)
+{
+    (void)state;
+    CLEANUP(cluster_cleanup) struct cluster *cluster = start();
+    char job[ID_BYTES_MAX];
+    submit_waiting(cluster, job);
+    CLEANUP(json_cleanup) json_t *view = cluster_get(cluster, "/v1/jobs/%s", job);
+    char path[128];
+    snprintf(path, sizeof(path), "/v1/jobs/%s?wait=30s&revision=%lld", job,
+             (long long)json_integer_value(json_object_get(view, "revision")));
+    int sockets[POLLS];
+    for (int i = 0; i < POLLS; i++)
+        sockets[i] = ask_from(cluster, path);
+    wait_for_metric(cluster, "http_waiting{listener=\"api\"}", POLLS);
+    const int status = cluster_service_kill(cluster, SIGTERM);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    int answered = 0;
+    for (int i = 0; i < POLLS; i++) {
+        CLEANUP(buf_clear) struct buf text;
+        buf_init(&text, MIB);
+        read_all(sockets[i], &text);
+        answered += text.size > 0 && strstr(text.data, "HTTP/1.1 200") == text.data &&
+                    text.data[text.size - 1] == '}';
+        close(sockets[i]);
+    }
+    assert_int_equal(answered, POLLS);
+}
+
+static void who_stops_following_a_silent_job_makes_room(void **state)
+{
+    (void)state;
+    CLEANUP(cluster_cleanup) struct cluster *cluster = start();
+    char job[ID_BYTES_MAX];
+    char path[128];
+    submit_waiting(cluster, job);
+    snprintf(path, sizeof(path), "/v1/jobs/%s/logs?follow=true", job);
+    for (int i = 0; i < FOLLOWERS; i++) {
+        const int fd = ask_from(cluster, path);
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&ready, 1, (int)process_patience(WAIT_MS)), 1); /* its headers */
+        close(fd);
+    }
+    wait_for_metric(cluster, "streams", 0);
+    wait_for_metric(cluster, "http_waiting{listener=\"api\"}", 0);
+}
+
+static void a_dry_run_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    CLEANUP(cluster_cleanup) struct cluster *cluster = start();
+    json_t *spec = cluster_spec("asks");
+    cluster_spec_set(spec, "project", json_string("new-project"));
+    assert_int_equal(
+        cluster_request(cluster, "POST", "/v1/jobs?dry_run=true", json_incref(spec), NULL), 200);
+    /* The project is not there yet: who may submit to it alone is told so. */
+    CLEANUP(json_cleanup)
+    json_t *members = json_pack("{s:s, s:s}", "role", "submitter", "project", "other-project");
+    json_t *issued = NULL;
+    assert_int_equal(cluster_request(cluster, "POST", "/v1/tokens", json_incref(members), &issued),
+                     201);
+    json_decref(issued);
+    char file[1200];
+    snprintf(file, sizeof(file), "%s/service/state.db", cluster_dir(cluster));
+    assert_int_equal(cluster_service_kill(cluster, SIGTERM), 0);
+    CLEANUP(buf_clear) struct buf bytes;
+    buf_init(&bytes, 64 * MIB);
+    assert_int_equal(fs_read_file(file, &bytes, NULL), STATUS_OK);
+    assert_non_null(memmem(bytes.data, bytes.size, "other-project", 13));
+    assert_null(memmem(bytes.data, bytes.size, "new-project", 11));
+    json_decref(spec);
+}
+
+static long retry(struct cluster *cluster, const char *job)
+{
+    CLEANUP(http_client_cleanup) struct http_client *client = cluster_client_new(cluster);
+    CLEANUP(buf_clear) struct buf answer;
+    buf_init(&answer, MIB);
+    static const char *const headers[] = {"Idempotency-Key: again", NULL};
+    char path[96];
+    snprintf(path, sizeof(path), "/v1/jobs/%s/retry", job);
+    struct http_exchange exchange = {.method = "POST",
+                                     .path = path,
+                                     .headers = headers,
+                                     .timeout_ms = process_patience(WAIT_MS),
+                                     .out_body = &answer};
+    struct error err = {0};
+    assert_ok(http_client_send(client, &exchange, &err), &err);
+    return exchange.out_code;
+}
+
+static void one_key_does_not_retry_two_jobs(void **state)
+{
+    (void)state;
+    CLEANUP(cluster_cleanup) struct cluster *cluster = start();
+    char jobs[2][ID_BYTES_MAX];
+    for (int i = 0; i < 2; i++) {
+        submit_waiting(cluster, jobs[i]);
+        cluster_post(cluster, "/v1/jobs/%s/cancel", jobs[i]);
+    }
+    assert_int_equal(retry(cluster, jobs[0]), 201);
+    assert_int_equal(retry(cluster, jobs[0]), 201); /* a replay */
+    assert_int_equal(retry(cluster, jobs[1]), 422);
+}
+
+/* ---------------------------------------------------------------- a full disk */
+
+/* Leaves no byte free. */
+static void fill(const char *path)
+{
+    CLEANUP(fd_cleanup) const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    char piece[4096];
+    memset(piece, 'x', sizeof(piece));
+    while (write(fd, piece, sizeof(piece)) > 0)
+        continue;
+}
+
+static long submit_code(struct cluster *cluster)
+{
+    return cluster_request(cluster, "POST", "/v1/jobs", cluster_spec("more"), NULL);
+}
+
+static void a_full_disk_refuses_new_jobs_until_there_is_room(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/reprise-full-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    if (mount("none", folder, "tmpfs", 0, SMALL_DISK) != 0) {
+        rmdir(folder);
+        skip(); /* only root makes small disks */
+    }
+    const struct cluster_options options = {.nodes = 0, .parent = folder};
+    struct cluster *cluster = cluster_start(&options);
+    char job[ID_BYTES_MAX];
+    submit_waiting(cluster, job);
+
+    char filler[64];
+    snprintf(filler, sizeof(filler), "%s/filler", folder);
+    fill(filler);
+    for (int i = 0; i < REFUSED_ASKED; i++)
+        assert_int_equal(submit_code(cluster), 507);
+    cluster_post(cluster, "/v1/jobs/%s/cancel", job); /* what is there goes on */
+    json_decref(cluster_wait_state(cluster, job, "cancelled", WAIT_MS));
+    cluster_service_kill(cluster, SIGKILL);
+    cluster_service_start(cluster); /* also from a full disk */
+    assert_int_equal(submit_code(cluster), 507);
+
+    assert_int_equal(unlink(filler), 0);
+    const int64_t deadline_ms = clock_mono_ms() + process_patience(WAIT_MS);
+    long code = submit_code(cluster);
+    while (code == 507 && clock_mono_ms() < deadline_ms)
+        code = submit_code(cluster);
+    assert_int_equal(code, 201);
+
+    cluster_stop(cluster);
+    assert_int_equal(umount2(folder, MNT_DETACH), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_waits_is_answered_when_the_service_ends),
+        cmocka_unit_test(who_stops_following_a_silent_job_makes_room),
+        cmocka_unit_test(a_dry_run_leaves_nothing_behind),
+        cmocka_unit_test(one_key_does_not_retry_two_jobs),
+        cmocka_unit_test(a_full_disk_refuses_new_jobs_until_there_is_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
