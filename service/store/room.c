@@ -19,7 +19,7 @@ static uint64_t at_most(uint64_t value, uint64_t most)
     return value < most ? value : most;
 }
 
-static bool measure(const struct room *room, struct limits *out)
+static bool measure(const struct disk_room *room, struct limits *out)
 {
     struct statvfs disk;
     if (statvfs(room->folder, &disk) != 0)
@@ -32,7 +32,7 @@ static bool measure(const struct room *room, struct limits *out)
 }
 
 /* Blocks without content: nothing is written, so it takes no time. */
-static bool make_ballast(const struct room *room, uint64_t bytes)
+static bool make_ballast(const struct disk_room *room, uint64_t bytes)
 {
     CLEANUP(fd_cleanup)
     int fd = open(room->ballast, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -44,13 +44,13 @@ static bool make_ballast(const struct room *room, uint64_t bytes)
     return false;
 }
 
-static void release(struct room *room)
+static void release(struct disk_room *room)
 {
     if (unlink(room->ballast) == 0 || errno == ENOENT)
         room->held = false;
 }
 
-static void tell(const struct room *room, const struct limits *limits)
+static void tell(const struct disk_room *room, const struct limits *limits)
 {
     char left[24];
     snprintf(left, sizeof(left), "%llu", (unsigned long long)limits->free_bytes);
@@ -62,7 +62,7 @@ static void tell(const struct room *room, const struct limits *limits)
                   "bytes_free", left, NULL);
 }
 
-bool room_is_tight(struct room *room)
+bool room_is_tight(struct disk_room *room)
 {
     struct limits limits;
     if (room->folder[0] == '\0' || !measure(room, &limits))
@@ -83,9 +83,9 @@ bool room_is_tight(struct room *room)
     return room->tight;
 }
 
-enum status room_open(struct room *room, const char *folder, struct error *err)
+enum status room_open(struct disk_room *room, const char *folder, struct error *err)
 {
-    *room = (struct room){.held = false};
+    *room = (struct disk_room){.held = false};
     TRY(fs_path(room->folder, sizeof(room->folder), err, "%s", folder));
     TRY(fs_path(room->ballast, sizeof(room->ballast), err, "%s/ballast", folder));
     room->held = fs_exists(room->ballast);

@@ -23,7 +23,7 @@
 #define ROOM_BALLAST_BYTES  (32 * MIB)
 #define ROOM_DISK_PART      8 /* neither is more than this part of the whole disk */
 
-struct room {
+struct disk_room {
     char folder[ROOM_PATH_BYTES];  /* "": in memory, there is always room */
     char ballast[ROOM_PATH_BYTES]; /* its path */
     bool held;                     /* the ballast is there */
@@ -31,8 +31,8 @@ struct room {
 };
 
 /* Makes the ballast, or removes it when the disk is nearly full already. */
-MUST_CHECK enum status room_open(struct room *room, const char *folder, struct error *err);
+MUST_CHECK enum status room_open(struct disk_room *room, const char *folder, struct error *err);
 /* Looks at the disk. True: it is nearly full. Cheap enough for each transaction. */
-bool room_is_tight(struct room *room);
+bool room_is_tight(struct disk_room *room);
 
 #endif

@@ -106,7 +106,7 @@ enum store_statement {
 
 struct store {
     sqlite3 *db;
-    struct room room;
+    struct disk_room room;
     int lock_fd; /* holds <data_dir>/lock; -1 in memory */
     struct reader *reader;
     sqlite3_stmt *statements[STORE_STATEMENT_COUNT];
