@@ -58,13 +58,77 @@ static void check_incident(struct cluster *cluster, const char *job, int64_t che
     assert_true(json_integer_value(json_object_get(attempt, "resume_step")) >= checkpoint);
     assert_string_equal(text(incident, "cause"), "node_lost");
     check_order(incident, "fault_at", "detected_at");
-    check_order(incident, "detected_at", "placed_at");
+    check_order(incident, "detected_at", "fenced_at");
+    check_order(incident, "fenced_at", "placed_at");
     check_order(incident, "placed_at", "started_at");
     check_order(incident, "started_at", "first_step_at");
     size_t i = 0;
     json_t *rank = NULL;
     json_array_foreach(json_object_get(attempt, "ranks"), i, rank)
         assert_string_not_equal(text(rank, "node"), cluster_node_id(cluster, dead));
+}
+
+static json_int_t highest_step(const json_t *attempt)
+{
+    json_int_t highest = 0;
+    size_t i = 0;
+    json_t *rank = NULL;
+    json_array_foreach(json_object_get(attempt, "ranks"), i, rank) {
+        const json_int_t step = json_integer_value(json_object_get(rank, "step"));
+        highest = step > highest ? step : highest;
+    }
+    return highest;
+}
+
+/* What was done and is done again: from the step that the new attempt began at to the highest seen. */
+static void check_lost_steps(struct cluster *cluster, const char *job)
+{
+    CLEANUP(json_cleanup) json_t *list = cluster_get(cluster, "/v1/jobs/%s/attempts", job);
+    const json_t *former = json_array_get(json_object_get(list, "items"), 0);
+    const json_t *attempt = json_array_get(json_object_get(list, "items"), 1);
+    CLEANUP(json_cleanup) json_t *shown = cluster_get(cluster, "/v1/jobs/%s", job);
+    const json_t *resume = json_object_get(shown, "resume");
+    const json_int_t resumed = json_integer_value(json_object_get(attempt, "resume_step"));
+    assert_int_equal(json_integer_value(json_object_get(attempt, "lost_steps")),
+                     highest_step(former) - resumed);
+    assert_int_equal(json_integer_value(json_object_get(former, "lost_steps")), 0);
+    assert_int_equal(json_integer_value(json_object_get(resume, "step")), resumed);
+    assert_int_equal(highest_step(attempt), STEPS);
+    assert_true(json_is_true(json_object_get(shown, "bit_exact")));
+}
+
+static void check_state_event(const json_t *event, const char *from, const char *to)
+{
+    assert_string_equal(text(event, "from"), from);
+    assert_string_equal(text(event, "to"), to);
+    if (strcmp(to, "queued") == 0)
+        assert_int_equal(strncmp(text(event, "actor"), "tok_", 4), 0); /* who submitted it */
+    if (strcmp(to, "recovering") == 0)
+        assert_true(text(event, "reason")[0] != 0 && text(event, "detail")[0] != 0);
+}
+
+/* Each transition once, in order, by whom and why. */
+static void check_events(struct cluster *cluster, const char *job)
+{
+    static const char *const states[] = {"",        "queued",     "starting",
+                                         "running", "recovering", "starting",
+                                         "running", "succeeded",  NULL};
+    CLEANUP(json_cleanup) json_t *list = cluster_get(cluster, "/v1/jobs/%s/events?limit=1000", job);
+    const char *const *at = states;
+    const char *before = "";
+    size_t i = 0;
+    json_t *event = NULL;
+    json_array_foreach(json_object_get(list, "items"), i, event) {
+        assert_true(strcmp(before, text(event, "at")) <= 0);
+        assert_true(text(event, "actor")[0] != 0);
+        before = text(event, "at");
+        if (strcmp(text(event, "kind"), "state") != 0)
+            continue;
+        assert_non_null(at[1]);
+        check_state_event(event, at[0], at[1]);
+        at++;
+    }
+    assert_null(at[1]);
 }
 
 /* One history: each step of the metrics once, whatever the first attempt had done beyond. */
@@ -90,6 +154,8 @@ static void a_job_survives_the_death_of_a_whole_node(void **state)
     json_decref(cluster_wait_state(cluster, job, "succeeded", TRAIN_TIMEOUT_MS));
     cluster_wait_node(cluster, node, "lost", 10000); /* by now the cause is known */
     check_incident(cluster, job, step, node);
+    check_lost_steps(cluster, job);
+    check_events(cluster, job);
     check_history(cluster, job);
     cluster_agent_start(cluster, node);
     cluster_wait_node(cluster, node, "ready", 10000);
