@@ -31,6 +31,11 @@ struct fake {
     int64_t revision;
     json_t *desired;
     char *serving;
+    char *held_job; /* its uploads wait; NULL: none do */
+    char break_path[64];
+    char *break_answer;
+    unsigned break_code;
+    int break_times;
     struct fake_seen seen;
 };
 
@@ -160,6 +165,8 @@ static struct answer upload(struct fake *fake, struct MHD_Connection *connection
     char base64[48];
     char expected[96];
     const char *header = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Digest");
+    while (fake->held_job && strstr(exchange->path, fake->held_job) && !fake->stopping)
+        (void)pthread_cond_wait(&fake->changed, &fake->mutex);
     sha256_of(exchange->body.data, exchange->body.size, digest);
     base64_encode(digest, sizeof(digest), base64);
     (void)snprintf(expected, sizeof(expected), "sha-256=:%s:", base64);
@@ -198,6 +205,12 @@ static struct answer route(struct fake *fake, struct MHD_Connection *connection,
     CLEANUP(json_cleanup) json_t *body = NULL;
     if (!joining && (!token || strcmp(token, TOKEN) != 0))
         return answer_of(401, NULL);
+    if (fake->break_times > 0 &&
+        strncmp(exchange->path, fake->break_path, strlen(fake->break_path)) == 0) {
+        fake->break_times--;
+        fake->seen.broken++;
+        return (struct answer){fake->break_code, strdup(fake->break_answer)};
+    }
     if (strcmp(exchange->method, "PUT") == 0)
         return upload(fake, connection, exchange);
     if (strcmp(exchange->method, "GET") == 0) {
@@ -303,6 +316,8 @@ void fake_stop(struct fake *fake)
     json_decref(fake->seen.result);
     json_decref(fake->desired);
     free(fake->serving);
+    free(fake->held_job);
+    free(fake->break_answer);
     (void)pthread_cond_destroy(&fake->changed);
     (void)pthread_mutex_destroy(&fake->mutex);
     free(fake);
@@ -354,12 +369,33 @@ void fake_refuse_uploads(struct fake *fake)
     set_flag(fake, &fake->refusing);
 }
 
-void fake_serve(struct fake *fake, const char *bytes)
+static void set_text(struct fake *fake, char **place, const char *text)
 {
     (void)pthread_mutex_lock(&fake->mutex);
-    free(fake->serving);
-    fake->serving = strdup(bytes);
+    free(*place);
+    *place = text ? strdup(text) : NULL;
+    (void)pthread_cond_broadcast(&fake->changed);
     (void)pthread_mutex_unlock(&fake->mutex);
+}
+
+void fake_hold_uploads(struct fake *fake, const char *job)
+{
+    set_text(fake, &fake->held_job, job);
+}
+
+void fake_break(struct fake *fake, const char *path, unsigned code, const char *answer, int times)
+{
+    set_text(fake, &fake->break_answer, answer);
+    (void)pthread_mutex_lock(&fake->mutex);
+    (void)snprintf(fake->break_path, sizeof(fake->break_path), "%s", path);
+    fake->break_code = code;
+    fake->break_times = times;
+    (void)pthread_mutex_unlock(&fake->mutex);
+}
+
+void fake_serve(struct fake *fake, const char *bytes)
+{
+    set_text(fake, &fake->serving, bytes);
 }
 
 bool fake_wait(struct fake *fake, fake_predicate_fn *predicate, void *context)

@@ -34,6 +34,7 @@ struct fake_seen {
     size_t upload_count;
     json_t *result;
     size_t gets;
+    size_t broken;     /* answers as of fake_break() */
     char output[4096]; /* of all ranks, as it came */
     size_t output_bytes;
 };
@@ -48,8 +49,11 @@ uint16_t fake_port(const struct fake *fake);
 void fake_inherit(struct fake *fake, struct fake *old);
 
 void fake_desire(struct fake *fake, const struct wire_assignment *assignments, size_t count);
-void fake_fence(struct fake *fake);                    /* syncs are answered 409 */
-void fake_refuse_uploads(struct fake *fake);           /* shards and results are answered 409 */
+void fake_fence(struct fake *fake);          /* syncs are answered 409 */
+void fake_refuse_uploads(struct fake *fake); /* shards and results are answered 409 */
+void fake_hold_uploads(struct fake *fake, const char *job); /* keeps them waiting; NULL: none */
+/* The next `times` requests whose path starts so are answered this, and nothing of them is taken. */
+void fake_break(struct fake *fake, const char *path, unsigned code, const char *answer, int times);
 void fake_serve(struct fake *fake, const char *bytes); /* what every GET is answered with */
 
 /* Until the predicate holds; false after ten seconds. */
