@@ -16,7 +16,6 @@
 #include "base/hash.h"
 #include "base/http_client.h"
 #include "base/log.h"
-#include "base/queue.h"
 
 #define UPLOAD_TIMEOUT_MS     60000
 #define UPLOAD_BYTES_A_MS     1000 /* beyond that, time for the bytes: 1 MB/s */
@@ -26,16 +25,26 @@
 #define ANSWER_BYTES_MAX      (16 * KIB)
 #define DIGEST_HEADER_BYTES   96
 #define MODEL_NAME            "model.safetensors"
+#define CHECKPOINTS_FOLDER    "/checkpoints/"
+
+struct worker {
+    struct uploader *uploader;
+    struct http_client *client;
+    pthread_t thread;
+    bool started;
+    char job[ID_BYTES_MAX]; /* whose upload it has; guarded by the uploader's mutex */
+};
 
 struct uploader {
     const struct site *site;
     upload_done_fn *done;
     void *context;
-    struct http_client *client;
-    struct queue *queue;
-    pthread_t thread;
-    bool started;
-    bool stopping; /* atomic */
+    struct worker workers[UPLOAD_WORKERS];
+    pthread_mutex_t mutex; /* what follows */
+    pthread_cond_t changed;
+    struct upload *first, *last; /* waiting */
+    size_t waiting;
+    bool stopping;
 };
 
 void upload_free(struct upload *upload)
@@ -67,13 +76,30 @@ static enum status judge(const struct http_exchange *exchange, struct error *err
                      exchange->path, code, exchange->out_body->data);
 }
 
-static enum status put_file(struct uploader *uploader, const char *url, const char *path,
+/* A file that is no file, or not there, never gets better; being out of descriptors does. */
+static enum status open_file(const char *path, int *out_fd, int64_t *out_bytes, struct error *err)
+{
+    struct stat info;
+    CLEANUP(fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) {
+        const bool later = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+        return error_set_errno(err, later ? STATUS_UNAVAILABLE : STATUS_NOT_FOUND, errno, "open %s",
+                               path);
+    }
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+        return error_set(err, STATUS_INVALID, "%s is no regular file", path);
+    *out_bytes = info.st_size;
+    *out_fd = fd;
+    fd = -1;
+    return STATUS_OK;
+}
+
+static enum status put_file(struct http_client *client, const char *url, const char *path,
                             const uint8_t digest[SHA256_BYTES], struct error *err)
 {
-    CLEANUP(fd_cleanup) const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0)
-        return error_set_errno(err, STATUS_NOT_FOUND, errno, "open %s", path);
+    CLEANUP(fd_cleanup) int fd = -1;
+    int64_t bytes = 0;
+    TRY(open_file(path, &fd, &bytes, err));
     char header[DIGEST_HEADER_BYTES];
     CLEANUP(buf_clear) struct buf answer;
     buf_init(&answer, ANSWER_BYTES_MAX);
@@ -85,33 +111,33 @@ static enum status put_file(struct uploader *uploader, const char *url, const ch
         .content_type = "application/octet-stream",
         .headers = headers,
         .body_fd = fd,
-        .body_fd_bytes = (uint64_t)info.st_size,
-        .timeout_ms = UPLOAD_TIMEOUT_MS + info.st_size / UPLOAD_BYTES_A_MS,
+        .body_fd_bytes = (uint64_t)bytes,
+        .timeout_ms = UPLOAD_TIMEOUT_MS + bytes / UPLOAD_BYTES_A_MS,
         .out_body = &answer,
     };
-    TRY(http_client_send(uploader->client, &exchange, err));
+    TRY(http_client_send(client, &exchange, err));
     return judge(&exchange, err);
 }
 
-static enum status send_shard(struct uploader *uploader, const struct upload *upload,
-                              struct error *err)
+static enum status send_shard(struct worker *worker, const struct upload *upload, struct error *err)
 {
+    const struct site *site = worker->uploader->site;
     uint8_t digest[SHA256_BYTES];
     char url[256];
     if (!hex_decode(upload->sha256, digest, sizeof(digest)))
         return error_set(err, STATUS_INVALID, "checkpoint event without a sha-256: \"%s\"",
                          upload->sha256);
     struct error shelf = {0};
-    if (shelf_put(uploader->site->data_dir, upload->job, upload->step, upload->sha256, upload->path,
+    if (shelf_put(site->data_dir, upload->job, upload->step, upload->sha256, upload->path,
                   &shelf) != STATUS_OK)
         log_write(LOG_WARN, "shelf_failed", shelf.text, "job", upload->job, NULL);
     TRY(fs_path(url, sizeof(url), err, "/v1/agent/checkpoints/%s/%lld/%lld/%lld?of=%lld",
                 upload->job, (long long)upload->attempt, (long long)upload->step,
                 (long long)upload->shard, (long long)upload->of));
-    return put_file(uploader, url, upload->path, digest, err);
+    return put_file(worker->client, url, upload->path, digest, err);
 }
 
-static enum status post_result(struct uploader *uploader, const struct upload *upload,
+static enum status post_result(struct http_client *client, const struct upload *upload,
                                const char *file_sha256, uint64_t bytes, struct error *err)
 {
     struct wire_result result = {
@@ -133,23 +159,42 @@ static enum status post_result(struct uploader *uploader, const struct upload *u
         .timeout_ms = UPLOAD_TIMEOUT_MS,
         .out_body = &answer,
     };
-    TRY(http_client_send(uploader->client, &exchange, err));
+    TRY(http_client_send(client, &exchange, err));
     return judge(&exchange, err);
 }
 
-static enum status send_result(struct uploader *uploader, const struct upload *upload,
+static enum status send_result(struct worker *worker, const struct upload *upload,
                                struct error *err)
 {
+    CLEANUP(fd_cleanup) int fd = -1; /* only to see that it is a file */
+    int64_t size = 0;
     uint8_t digest[SHA256_BYTES];
     char hex[SHA256_HEX_BYTES];
     char url[256];
     uint64_t bytes = 0;
+    TRY(open_file(upload->path, &fd, &size, err));
     TRY(sha256_file(upload->path, digest, &bytes, err));
     sha256_hex(digest, hex);
     TRY(fs_path(url, sizeof(url), err, "/v1/agent/artifacts/%s/%lld/" MODEL_NAME, upload->job,
                 (long long)upload->attempt));
-    TRY(put_file(uploader, url, upload->path, digest, err));
-    return post_result(uploader, upload, hex, bytes, err);
+    TRY(put_file(worker->client, url, upload->path, digest, err));
+    return post_result(worker->client, upload, hex, bytes, err);
+}
+
+/* Removes a shard, and the folder that its checkpoint had to itself: of a long job there are many. */
+static void remove_shard(const struct upload *upload)
+{
+    char folder[PATH_BYTES_MAX];
+    (void)unlink(upload->path);
+    const char *inside = upload->path + strlen(upload->folder);
+    char *slash;
+    if (strncmp(inside, CHECKPOINTS_FOLDER, strlen(CHECKPOINTS_FOLDER)) == 0 &&
+        strchr(inside + strlen(CHECKPOINTS_FOLDER), '/') &&
+        fs_path(folder, sizeof(folder), NULL, "%s", upload->path) == STATUS_OK &&
+        (slash = strrchr(folder, '/')) != NULL) {
+        *slash = 0;
+        (void)rmdir(folder); /* unless it holds other shards */
+    }
 }
 
 /* Leaves the mark by which a later agent knows that this one need not be sent again. */
@@ -157,7 +202,7 @@ static void settle(const struct uploader *uploader, const struct upload *upload,
 {
     char path[PATH_BYTES_MAX];
     if (upload->kind == UPLOAD_SHARD) {
-        (void)unlink(upload->path);
+        remove_shard(upload);
         return;
     }
     if (taken)
@@ -168,23 +213,43 @@ static void settle(const struct uploader *uploader, const struct upload *upload,
     }
 }
 
-static void send_until_settled(struct uploader *uploader, const struct upload *upload)
+/* Waits for the back-off; false when stopping. */
+static bool pause_for(struct uploader *uploader, int64_t duration_ms)
+{
+    const int64_t until_ms = clock_mono_ms() + duration_ms;
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    (void)pthread_mutex_lock(&uploader->mutex);
+    while (!uploader->stopping && clock_mono_ms() < until_ms)
+        (void)pthread_cond_timedwait(&uploader->changed, &uploader->mutex, &until);
+    const bool stopping = uploader->stopping;
+    (void)pthread_mutex_unlock(&uploader->mutex);
+    return !stopping;
+}
+
+/* An answer that is too long is not the controller's; it says nothing about the upload. */
+static bool is_passing(enum status status)
+{
+    return status == STATUS_UNAVAILABLE || status == STATUS_NO_MEMORY || status == STATUS_TOO_LARGE;
+}
+
+/* False when stopping: then it is found again by the next agent. */
+static bool send_until_settled(struct worker *worker, const struct upload *upload)
 {
     struct backoff backoff = backoff_of(UPLOAD_BACKOFF_MS, UPLOAD_BACKOFF_MAX_MS);
-    while (!__atomic_load_n(&uploader->stopping, __ATOMIC_ACQUIRE)) {
+    for (;;) {
         struct error err = {0};
-        const enum status status = upload->kind == UPLOAD_SHARD
-                                       ? send_shard(uploader, upload, &err)
-                                       : send_result(uploader, upload, &err);
-        if (status == STATUS_UNAVAILABLE || status == STATUS_NO_MEMORY) {
-            clock_sleep_ms(backoff_next_ms(&backoff));
+        const enum status status = upload->kind == UPLOAD_SHARD ? send_shard(worker, upload, &err)
+                                                                : send_result(worker, upload, &err);
+        if (is_passing(status)) {
+            if (!pause_for(worker->uploader, backoff_next_ms(&backoff)))
+                return false;
             continue;
         }
         if (status != STATUS_OK)
             log_write(status == STATUS_CONFLICT ? LOG_INFO : LOG_ERROR, "upload_dropped", err.text,
                       "job", upload->job, NULL);
-        settle(uploader, upload, status == STATUS_OK);
-        return;
+        settle(worker->uploader, upload, status == STATUS_OK);
+        return true;
     }
 }
 
@@ -198,37 +263,91 @@ static bool superseded(const struct upload *upload)
            __atomic_load_n(upload->newest_step, __ATOMIC_ACQUIRE) > upload->step;
 }
 
-static void *run_uploader(void *context)
+static bool is_under_way(const struct uploader *uploader, const char *job)
 {
-    struct uploader *uploader = context;
-    void *item = NULL;
-    while (queue_take(uploader->queue, &item, 1, INT64_MAX) > 0) {
-        if (superseded(item))
-            settle(uploader, item, false);
-        else
-            send_until_settled(uploader, item);
-        if (__atomic_load_n(&uploader->stopping, __ATOMIC_ACQUIRE))
-            upload_free(item);
-        else
-            uploader->done(uploader->context, item);
+    for (size_t i = 0; i < UPLOAD_WORKERS; i++) {
+        if (strcmp(uploader->workers[i].job, job) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The first that waits, of a job that no worker is at. NULL: none. */
+static struct upload *unlink_next(struct uploader *uploader)
+{
+    struct upload *before = NULL;
+    for (struct upload *at = uploader->first; at; before = at, at = at->next) {
+        if (is_under_way(uploader, at->job))
+            continue;
+        *(before ? &before->next : &uploader->first) = at->next;
+        if (uploader->last == at)
+            uploader->last = before;
+        uploader->waiting--;
+        at->next = NULL;
+        return at;
     }
     return NULL;
 }
 
-static enum status open_uploader(struct uploader *uploader, struct error *err)
+/* Gives the worker's job free and waits for the next upload; NULL when stopping. */
+static struct upload *take_next(struct worker *worker)
+{
+    struct uploader *uploader = worker->uploader;
+    struct upload *upload = NULL;
+    (void)pthread_mutex_lock(&uploader->mutex);
+    worker->job[0] = 0;
+    (void)pthread_cond_broadcast(&uploader->changed); /* others of this job may go now */
+    while (!uploader->stopping && (upload = unlink_next(uploader)) == NULL)
+        (void)pthread_cond_wait(&uploader->changed, &uploader->mutex);
+    if (upload)
+        memcpy(worker->job, upload->job, sizeof(worker->job));
+    (void)pthread_mutex_unlock(&uploader->mutex);
+    return upload;
+}
+
+static void *run_worker(void *context)
+{
+    struct worker *worker = context;
+    struct uploader *uploader = worker->uploader;
+    struct upload *upload;
+    while ((upload = take_next(worker)) != NULL) {
+        bool settled = true;
+        if (superseded(upload))
+            settle(uploader, upload, false);
+        else
+            settled = send_until_settled(worker, upload);
+        if (settled)
+            uploader->done(uploader->context, upload);
+        else
+            upload_free(upload);
+    }
+    return NULL;
+}
+
+static enum status start_worker(struct uploader *uploader, struct worker *worker, struct error *err)
 {
     const struct http_client_options options = {
         .base_url = uploader->site->controller,
         .token = uploader->site->node_token,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
     };
-    TRY(queue_new(UPLOADS_MAX, &uploader->queue, err));
-    TRY(http_client_new(&options, &uploader->client, err));
-    if (pthread_create(&uploader->thread, NULL, run_uploader, uploader) != 0)
-        return error_set(err, STATUS_INTERNAL, "start the upload thread");
-    uploader->started = true;
-    (void)pthread_setname_np(uploader->thread, "upload");
+    worker->uploader = uploader;
+    TRY(http_client_new(&options, &worker->client, err));
+    if (pthread_create(&worker->thread, NULL, run_worker, worker) != 0)
+        return error_set(err, STATUS_INTERNAL, "start an upload thread");
+    worker->started = true;
+    (void)pthread_setname_np(worker->thread, "upload");
     return STATUS_OK;
+}
+
+static void init_waiting(struct uploader *uploader)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_mutex_init(&uploader->mutex, NULL);
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&uploader->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
 }
 
 enum status upload_start(const struct site *site, upload_done_fn *done, void *context,
@@ -240,7 +359,10 @@ enum status upload_start(const struct site *site, upload_done_fn *done, void *co
     uploader->site = site;
     uploader->done = done;
     uploader->context = context;
-    const enum status status = open_uploader(uploader, err);
+    init_waiting(uploader);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < UPLOAD_WORKERS; i++)
+        status = start_worker(uploader, &uploader->workers[i], err);
     if (status != STATUS_OK) {
         upload_stop(uploader);
         return status;
@@ -253,19 +375,39 @@ void upload_stop(struct uploader *uploader)
 {
     if (!uploader)
         return;
-    __atomic_store_n(&uploader->stopping, true, __ATOMIC_RELEASE);
-    if (uploader->queue)
-        queue_close(uploader->queue);
-    if (uploader->client)
-        http_client_abort(uploader->client);
-    if (uploader->started)
-        (void)pthread_join(uploader->thread, NULL);
-    http_client_free(uploader->client);
-    queue_free(uploader->queue);
+    (void)pthread_mutex_lock(&uploader->mutex);
+    uploader->stopping = true;
+    (void)pthread_cond_broadcast(&uploader->changed);
+    (void)pthread_mutex_unlock(&uploader->mutex);
+    for (size_t i = 0; i < UPLOAD_WORKERS; i++) {
+        struct worker *worker = &uploader->workers[i];
+        if (worker->client)
+            http_client_abort(worker->client);
+        if (worker->started)
+            (void)pthread_join(worker->thread, NULL);
+        http_client_free(worker->client);
+    }
+    while (uploader->first) {
+        struct upload *upload = uploader->first;
+        uploader->first = upload->next;
+        upload_free(upload);
+    }
+    (void)pthread_cond_destroy(&uploader->changed);
+    (void)pthread_mutex_destroy(&uploader->mutex);
     free(uploader);
 }
 
 bool upload_submit(struct uploader *uploader, struct upload *upload)
 {
-    return queue_push(uploader->queue, upload);
+    (void)pthread_mutex_lock(&uploader->mutex);
+    const bool room = uploader->waiting < UPLOADS_MAX;
+    if (room) {
+        upload->next = NULL;
+        *(uploader->last ? &uploader->last->next : &uploader->first) = upload;
+        uploader->last = upload;
+        uploader->waiting++;
+        (void)pthread_cond_broadcast(&uploader->changed);
+    }
+    (void)pthread_mutex_unlock(&uploader->mutex);
+    return room;
 }

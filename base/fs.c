@@ -211,6 +211,8 @@ static enum status remove_at(int parent_fd, const char *name, const char *path, 
     if (errno != EISDIR && errno != EPERM)
         return error_set_errno(err, status_of_errno(errno), errno, "remove %s in %s", name, path);
     const int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return STATUS_OK; /* somebody else removes here, too */
     if (fd < 0)
         return error_set_errno(err, status_of_errno(errno), errno, "remove %s in %s", name, path);
     TRY(remove_entries(fd, path, depth + 1, err));
