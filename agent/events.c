@@ -27,7 +27,7 @@ enum status events_open(struct events *events, const char *job, int64_t attempt,
     events->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (events->fd < 0)
         return error_set_errno(err, status_of_errno(errno), errno, "open %s", path);
-    events->offsets = tail_offsets_read(events->offsets_path);
+    events->offsets = tail_offsets_read(events->offsets_path, events->fd);
     events->read = events->offsets.settled;
     return STATUS_OK;
 }
@@ -136,6 +136,16 @@ static void note_kind(struct events *events, enum event_kind kind, struct batch 
     events->stepped = events->stepped || moves;
 }
 
+/* Whether the file that the line at `start` names is with the uploader already. */
+static bool is_open(const struct events *events, int64_t start)
+{
+    for (size_t i = 0; i < events->open_count; i++) {
+        if (events->open[i]->line_offset == start)
+            return true;
+    }
+    return false;
+}
+
 /* A program that writes rubbish must not fill our log with it. */
 static void drop_line(struct events *events, int64_t end, const char *why)
 {
@@ -162,7 +172,7 @@ static bool take_line(struct events *events, const char *line, size_t size, stru
         drop_line(events, end, err.text);
         return true;
     }
-    struct upload *upload = wanted_upload(events, &event, start);
+    struct upload *upload = is_open(events, start) ? NULL : wanted_upload(events, &event, start);
     events->read = end;
     if (end <= events->offsets.acked) {
         /* Delivered before the agent started; only the file is still owed. */
@@ -214,17 +224,26 @@ enum status events_read(struct events *events, struct batch *batch, struct error
     }
 }
 
-static void save_offsets(struct events *events)
+/* A line that has not been looked at may name a file, just as one whose file is under way. */
+static int64_t settled_until(const struct events *events)
 {
-    int64_t settled = events->offsets.acked;
+    int64_t settled = events->read < events->offsets.acked ? events->read : events->offsets.acked;
     for (size_t i = 0; i < events->open_count; i++) {
         if (events->open[i]->line_offset < settled)
             settled = events->open[i]->line_offset;
     }
-    events->offsets.settled = settled;
+    return settled;
+}
+
+static void save_offsets(struct events *events)
+{
     struct error err = {0};
-    if (tail_offsets_write(events->offsets_path, &events->offsets, &err) != STATUS_OK)
+    events->offsets.settled = settled_until(events);
+    const bool kept = tail_offsets_write(events->offsets_path, &events->offsets, &err) == STATUS_OK;
+    /* A full disk stays full for a while: once is enough. */
+    if (!kept && !events->complained)
         log_write(LOG_WARN, "offset_not_kept", err.text, "job", events->job, NULL);
+    events->complained = !kept;
 }
 
 void events_acked(struct events *events, int64_t end)
@@ -234,27 +253,39 @@ void events_acked(struct events *events, int64_t end)
     if (end > events->offsets.acked)
         events->offsets.acked = end;
     /* Lines that were dropped after the last one sent have nothing to wait for. */
-    if (events->pending == 0)
+    if (events->pending == 0 && events->read > events->offsets.acked)
         events->offsets.acked = events->read;
     save_offsets(events);
 }
 
-void events_upload_done(struct events *events, const struct upload *upload)
+static void close_upload(struct events *events, const struct upload *upload)
 {
     for (size_t i = 0; i < events->open_count; i++) {
         if (events->open[i] == upload) {
             events->open[i] = events->open[--events->open_count];
-            break;
+            return;
         }
     }
+}
+
+void events_upload_done(struct events *events, const struct upload *upload)
+{
+    close_upload(events, upload);
     save_offsets(events);
+}
+
+static void read_again_from(struct events *events, int64_t offset)
+{
+    if (events->read <= offset)
+        return;
+    events->read = offset;
+    events->end_of_file = false;
 }
 
 void events_rewind(struct events *events)
 {
     events->pending = 0;
-    if (events->read > events->offsets.acked)
-        events->read = events->offsets.acked;
+    read_again_from(events, events->offsets.acked);
 }
 
 bool events_drained(const struct events *events)
@@ -276,7 +307,8 @@ void batch_reset(struct batch *batch)
         struct upload *upload = batch->lines[i].upload;
         if (!upload)
             continue;
-        events_upload_done(batch->lines[i].events, upload);
+        close_upload(batch->lines[i].events, upload);
+        read_again_from(batch->lines[i].events, batch->lines[i].start);
         upload_free(upload);
     }
     buf_reset(&batch->body);

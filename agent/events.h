@@ -38,6 +38,7 @@ struct events {
     struct tail_offsets offsets;
     bool stepped;        /* a first step has been told */
     bool end_of_file;    /* at the last look */
+    bool complained;     /* that offsets can't be kept */
     size_t dropped;      /* lines that are no events */
     size_t pending;      /* lines of it in the batch */
     int64_t newest_step; /* atomic: of the checkpoints handed to the uploader */
@@ -68,13 +69,14 @@ void events_close(struct events *events);
 MUST_CHECK enum status events_read(struct events *events, struct batch *batch, struct error *err);
 /* One line of the batch is the controller's now. */
 void events_acked(struct events *events, int64_t end);
+/* The file needs nothing more: it is with the controller, or will never be. */
 void events_upload_done(struct events *events, const struct upload *upload);
 /* Forgets what is in the batch of it: to be read again. */
 void events_rewind(struct events *events);
 bool events_drained(const struct events *events);
 
 void batch_init(struct batch *batch);
-/* Empties, freeing uploads that were not taken. */
+/* Empties. A line whose upload was not taken is read again for it, acked or not. */
 void batch_reset(struct batch *batch);
 
 #endif

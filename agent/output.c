@@ -24,7 +24,7 @@ enum status output_open(struct output *output, const char *job, int64_t attempt,
     output->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (output->fd < 0)
         return error_set_errno(err, status_of_errno(errno), errno, "open %s", path);
-    output->sent = tail_offsets_read(output->offset_path).acked;
+    output->sent = tail_offsets_read(output->offset_path, output->fd).acked;
     return STATUS_OK;
 }
 

@@ -21,7 +21,7 @@
 #include "base/queue.h"
 
 #define ATTEMPTS_MAX         NODE_ATTEMPTS_MAX
-#define MESSAGES_MAX         (ATTEMPTS_MAX * 4)
+#define MESSAGES_MAX         (ATTEMPTS_MAX * 4 + UPLOADS_MAX)
 #define TELEMETRY_TIMEOUT_MS 10000
 #define CONNECT_TIMEOUT_MS   2000
 #define OUTPUT_GATHER_MS     200
@@ -195,8 +195,13 @@ static void on_uploaded(void *context, struct upload *upload)
 {
     struct spool *spool = context;
     const struct message message = {.kind = MESSAGE_UPLOADED, .upload = upload};
-    while (!send_message(spool, message) && !queue_is_closed(spool->messages))
+    while (!send_message(spool, message)) {
+        if (queue_is_closed(spool->messages)) {
+            upload_free(upload);
+            return;
+        }
         clock_sleep_ms(SPOOL_BACKOFF_MS);
+    }
 }
 
 static void add_follow(struct spool *spool, struct follow *follow)
@@ -264,6 +269,22 @@ static void rewind_all(struct spool *spool)
     }
 }
 
+/* The file that an acked line names goes to the uploader; nobody wants that of a stale one. */
+static void hand_over(struct spool *spool, struct batch_line *line, bool wanted)
+{
+    struct upload *upload = line->upload;
+    const int64_t step = upload->kind == UPLOAD_SHARD ? upload->step : 0;
+    if (!wanted) {
+        events_upload_done(line->events, upload);
+        upload_free(upload);
+    } else if (!upload_submit(spool->uploader, upload)) {
+        return; /* no room: the line is read again for it */
+    } else if (step > line->events->newest_step) {
+        __atomic_store_n(&line->events->newest_step, step, __ATOMIC_RELEASE);
+    }
+    line->upload = NULL; /* it may be back and freed already */
+}
+
 /* Commits the lines that the answer covers, in order; false if some have to be sent again. */
 static bool commit_lines(struct spool *spool, size_t acked_count, size_t stale_count)
 {
@@ -280,21 +301,22 @@ static bool commit_lines(struct spool *spool, size_t acked_count, size_t stale_c
             continue;
         }
         events_acked(line->events, line->end);
-        if (!line->upload)
-            continue;
-        if (!acked)
-            continue;
-        const int64_t step = line->upload->kind == UPLOAD_SHARD ? line->upload->step : 0;
-        if (upload_submit(spool->uploader, line->upload)) {
-            line->upload = NULL; /* it may be back and freed already */
-            if (step > line->events->newest_step)
-                __atomic_store_n(&line->events->newest_step, step, __ATOMIC_RELEASE);
-        } else {
-            log_write(LOG_ERROR, "upload_dropped", "too many uploads are under way", "job",
-                      line->events->job, NULL);
-        }
+        if (line->upload)
+            hand_over(spool, line, acked);
     }
     return all;
+}
+
+/* The controller will never take these lines. */
+static void drop_batch(struct spool *spool)
+{
+    for (size_t i = 0; i < spool->batch.count; i++) {
+        struct batch_line *line = &spool->batch.lines[i];
+        events_acked(line->events, line->end);
+        if (line->upload)
+            hand_over(spool, line, false);
+    }
+    batch_reset(&spool->batch);
 }
 
 static enum status decode_acks(struct spool *spool, const struct buf *body, size_t *out_acked,
@@ -309,7 +331,10 @@ static enum status decode_acks(struct spool *spool, const struct buf *body, size
     return json_problems_status(&problems, err);
 }
 
-/* STATUS_UNAVAILABLE: again later. STATUS_INVALID: the controller will never take these lines. */
+/*
+ * STATUS_INVALID: the controller will never take these lines. Any other failure, also an answer that
+ * can't be read: again later.
+ */
 static enum status post_batch(struct spool *spool, size_t *out_acked, size_t *out_stale,
                               struct error *err)
 {
@@ -328,8 +353,12 @@ static enum status post_batch(struct spool *spool, size_t *out_acked, size_t *ou
         .out_body = &answer,
     };
     TRY(http_client_send(spool->client, &exchange, err));
-    if (exchange.out_code == 200)
-        return decode_acks(spool, &answer, out_acked, out_stale, err);
+    struct error reason = {0};
+    if (exchange.out_code == 200) {
+        if (decode_acks(spool, &answer, out_acked, out_stale, &reason) == STATUS_OK)
+            return STATUS_OK;
+        return error_set(err, STATUS_UNAVAILABLE, "telemetry's answer: %s", reason.text);
+    }
     const bool never = exchange.out_code == 400 || exchange.out_code == 413 ||
                        exchange.out_code == 415 || exchange.out_code == 422;
     return error_set(err, never ? STATUS_INVALID : STATUS_UNAVAILABLE,
@@ -366,9 +395,7 @@ static void deliver_batch(struct spool *spool)
             spool->moved(spool->context);
     } else if (status == STATUS_INVALID) {
         log_write(LOG_ERROR, "telemetry_dropped", err.text, NULL);
-        for (size_t i = 0; i < spool->batch.count; i++)
-            events_acked(spool->batch.lines[i].events, spool->batch.lines[i].end);
-        batch_reset(&spool->batch);
+        drop_batch(spool);
     } else {
         rewind_all(spool);
         back_off(spool, &err);

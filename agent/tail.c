@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -54,16 +55,18 @@ enum status tail_read(int fd, int64_t offset, struct buf *chunk, int64_t *out_sk
     return STATUS_OK;
 }
 
-struct tail_offsets tail_offsets_read(const char *path)
+struct tail_offsets tail_offsets_read(const char *path, int fd)
 {
     CLEANUP(buf_clear) struct buf text;
     struct tail_offsets found = {0};
+    struct stat file;
     int end = 0;
     buf_init(&text, OFFSETS_BYTES);
     if (fs_read_file(path, &text, NULL) != STATUS_OK ||
         sscanf(text.data, "%20" SCNd64 " %20" SCNd64 " end%n", &found.acked, &found.settled,
                &end) != 2 ||
-        end == 0 || found.settled < 0 || found.acked < found.settled)
+        end == 0 || found.settled < 0 || found.acked < found.settled || fstat(fd, &file) != 0 ||
+        found.acked > file.st_size)
         return (struct tail_offsets){0};
     return found;
 }

@@ -34,8 +34,11 @@ struct tail_offsets {
     int64_t settled;
 };
 
-/* Zeroes for a missing or torn file: then all is sent again, and the controller drops repeats. */
-struct tail_offsets tail_offsets_read(const char *path);
+/*
+ * Zeroes for a missing or torn file, and for offsets beyond the end of what they belong to: then all is
+ * sent again, and the controller drops repeats.
+ */
+struct tail_offsets tail_offsets_read(const char *path, int fd);
 /* Overwrites in place, unsynced, for the same reason. */
 MUST_CHECK enum status tail_offsets_write(const char *path, const struct tail_offsets *offsets,
                                           struct error *err);

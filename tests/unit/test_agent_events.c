@@ -119,7 +119,7 @@ static void rubbish_is_dropped_and_what_follows_is_kept(void **state)
     assert_int_equal(rig->batch.count, 1);
     (void)ack_all(rig);
     assert_true(events_drained(&rig->events));
-    struct tail_offsets kept = tail_offsets_read(rig->events.offsets_path);
+    struct tail_offsets kept = tail_offsets_read(rig->events.offsets_path, rig->events.fd);
     assert_int_equal(kept.acked, rig->events.read);
 }
 
@@ -240,13 +240,69 @@ static void torn_offsets_count_as_none(void **state)
     struct rig *rig = *state;
     struct error err = {0};
     const struct tail_offsets offsets = {700, 300};
+    char lines[701];
+    memset(lines, '\n', 700);
+    lines[700] = 0;
+    append(rig, lines);
     assert_ok(tail_offsets_write(rig->events.offsets_path, &offsets, &err), &err);
-    assert_int_equal(tail_offsets_read(rig->events.offsets_path).acked, 700);
-    assert_int_equal(tail_offsets_read(rig->events.offsets_path).settled, 300);
+    assert_int_equal(tail_offsets_read(rig->events.offsets_path, rig->events.fd).acked, 700);
+    assert_int_equal(tail_offsets_read(rig->events.offsets_path, rig->events.fd).settled, 300);
     write_text(rig->events.offsets_path, "00000000000000000700 0000000000000", 0600);
-    assert_int_equal(tail_offsets_read(rig->events.offsets_path).acked, 0);
+    assert_int_equal(tail_offsets_read(rig->events.offsets_path, rig->events.fd).acked, 0);
     write_text(rig->events.offsets_path, "3 700 end\n", 0600);
-    assert_int_equal(tail_offsets_read(rig->events.offsets_path).acked, 0);
+    assert_int_equal(tail_offsets_read(rig->events.offsets_path, rig->events.fd).acked, 0);
+}
+
+static void offsets_beyond_the_end_of_the_file_count_as_none(void **state)
+{
+    struct rig *rig = *state;
+    append(rig, "{\"event\":\"progress\",\"seq\":1,\"rank\":0,\"step\":5}\n");
+    events_close(&rig->events);
+    write_text(rig->events.offsets_path, "00000000000000000700 00000000000000000700 end\n", 0600);
+    open_events(rig);
+    look(rig);
+    assert_int_equal(rig->batch.count, 1);
+}
+
+static void what_was_rewound_is_not_drained(void **state)
+{
+    struct rig *rig = *state;
+    append(rig, "{\"event\":\"progress\",\"seq\":1,\"rank\":0,\"step\":5}\n");
+    look(rig);
+    batch_reset(&rig->batch);
+    events_rewind(&rig->events);
+    assert_false(events_drained(&rig->events));
+    look(rig);
+    assert_int_equal(rig->batch.count, 1);
+    (void)ack_all(rig);
+    assert_true(events_drained(&rig->events));
+}
+
+/* Its line is acked already, so the acked offset alone would not bring it back. */
+static void an_owed_shard_comes_again_after_a_failed_batch(void **state)
+{
+    struct rig *rig = *state;
+    append_checkpoint(rig, "shard", true);
+    look(rig);
+    upload_free(ack_all(rig));
+    events_close(&rig->events);
+    open_events(rig);
+    look(rig);
+    assert_int_equal(rig->batch.count, 1);
+    batch_reset(&rig->batch);
+    events_rewind(&rig->events);
+    assert_false(events_drained(&rig->events));
+    look(rig);
+    assert_int_equal(rig->batch.count, 1);
+    struct upload *upload = ack_all(rig);
+    assert_non_null(upload);
+    /* And not a second time while it is under way. */
+    events_rewind(&rig->events);
+    look(rig);
+    assert_int_equal(rig->batch.count, 0);
+    events_upload_done(&rig->events, upload);
+    upload_free(upload);
+    assert_true(events_drained(&rig->events));
 }
 
 int main(void)
@@ -262,6 +318,9 @@ int main(void)
         TEST(a_file_outside_of_the_attempt_is_never_uploaded),
         TEST(a_starts_and_a_first_step_are_urgent_later_steps_are_not),
         TEST(torn_offsets_count_as_none),
+        TEST(offsets_beyond_the_end_of_the_file_count_as_none),
+        TEST(what_was_rewound_is_not_drained),
+        TEST(an_owed_shard_comes_again_after_a_failed_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
