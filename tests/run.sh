@@ -20,7 +20,8 @@ if [ -n "${SANITIZED:-}" ]; then
     common="log_path=$reports/report:log_exe_name=1"
     export ASAN_OPTIONS="$common${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
     export UBSAN_OPTIONS="print_stacktrace=1:$common${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
-    export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$(pwd)/tests/tsan.supp:$common${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+    races="halt_on_error=1:second_deadlock_stack=1:suppressions=$(pwd)/tests/tsan.supp"
+    export TSAN_OPTIONS="$races:$common${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
 fi
 
 # Moves what sanitizers said during the test $1 to its own folder; false if they said nothing.
@@ -44,6 +45,7 @@ count() { # name passed failed skipped log
 run_cmocka() {
     name=$(basename "$1")
     log="$BUILD/tests/$name.log"
+    started=$(date +%s)
     timeout "${TEST_TIMEOUT:-300}" "$@" >"$log" 2>&1
     rc=$?
     p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
@@ -60,7 +62,7 @@ run_cmocka() {
         grep -E '^\[  (ERROR|FAILED) |error: |ERROR: |runtime error|Sanitizer|assert' "$log" | head -40
         [ -n "$spoke" ] && head -n 60 "$spoke"/*
     else
-        echo "ok   $name ($p passed$([ "$s" -ne 0 ] && echo ", $s skipped"))"
+        echo "ok   $name ($p passed$([ "$s" -ne 0 ] && echo ", $s skipped"), $(($(date +%s) - started)) s)"
     fi
 }
 
