@@ -376,10 +376,23 @@ struct cluster *cluster_start(const struct cluster_options *options)
     return cluster;
 }
 
+/* Sanitizers look for leaks when a program ends by itself. */
+static void end_gently(pid_t *pid)
+{
+    if (*pid == 0 || getenv("SANITIZED") == NULL)
+        return;
+    kill(*pid, SIGTERM);
+    if (process_wait(*pid, END_TIMEOUT_MS, NULL))
+        *pid = 0;
+}
+
 void cluster_stop(struct cluster *cluster)
 {
     if (!cluster)
         return;
+    for (size_t i = 0; i < cluster->node_count; i++)
+        end_gently(&cluster->nodes[i].agent);
+    end_gently(&cluster->service);
     process_kill_all();
     http_client_free(cluster->client);
     for (size_t i = 0; i < cluster->node_count; i++)
