@@ -68,7 +68,7 @@ help:
 	@echo "make test          unit tests, simulator, integration tests, layer check"
 	@echo "make bench         measure; writes $(BUILD)/bench/*.json (SHORT=1: minutes become seconds)"
 	@echo "make check-layers  includes follow the allowed directions; file and function sizes; banned words"
-	@echo "make lint          clang-format, analyzers"
+	@echo "make lint          format, headers, analyzers, a clean build by clang (LINT_CHANGED=1: what differs from main)"
 	@echo "make format        clang-format in place"
 	@echo "make test-asan     unit and integration tests under ASan and UBSan"
 	@echo "make test-tsan     the service under load under TSan"

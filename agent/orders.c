@@ -139,7 +139,7 @@ static void write_rank(const struct writer *writer, size_t index, const char *co
     /* A later variable of one name would be the second of two: ours come first, so getenv finds it. */
     write_torchrun_env(writer, index);
     write_reprise_env(writer, index);
-    for (size_t i = 0; inherited[i] && i < RUNNER_ENV_MAX / 2; i++)
+    for (size_t i = 0; i < RUNNER_ENV_MAX / 2 && inherited[i]; i++)
         orders_append_line(out, "env", inherited[i]);
 }
 

@@ -24,9 +24,9 @@ static bool is_first(const struct error *err)
     return err != NULL && err->status == STATUS_OK;
 }
 
-enum status error_set(struct error *err, enum status status, const char *fmt, ...)
+enum status(error_set)(struct error *err, enum status status, const char *fmt, ...)
 {
-    assert(status > STATUS_OK && status < STATUS_COUNT);
+    assert(status < STATUS_COUNT);
     if (!is_first(err))
         return status;
     va_list args;
@@ -36,9 +36,10 @@ enum status error_set(struct error *err, enum status status, const char *fmt, ..
     return status;
 }
 
-enum status error_set_errno(struct error *err, enum status status, int errnum, const char *fmt, ...)
+enum status(error_set_errno)(struct error *err, enum status status, int errnum, const char *fmt,
+                             ...)
 {
-    assert(status > STATUS_OK && status < STATUS_COUNT);
+    assert(status < STATUS_COUNT);
     if (!is_first(err))
         return status;
     va_list args;

@@ -14,6 +14,7 @@
  */
 
 #include "base/compiler.h"
+#include <assert.h>
 
 enum status {
     STATUS_OK = 0,
@@ -47,6 +48,22 @@ enum status error_set(struct error *err, enum status status, const char *fmt, ..
 /* error_set() with ": <strerror(errnum)>" appended. */
 enum status error_set_errno(struct error *err, enum status status, int errnum, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+
+/* The same calls, spelled so that compiler and analyzers see that a failure comes back. */
+#define error_set(err, code, ...)                           \
+    __extension__({                                         \
+        const enum status set_status_ = (code);             \
+        assert(set_status_ > STATUS_OK);                    \
+        (void)(error_set)((err), set_status_, __VA_ARGS__); \
+        set_status_;                                        \
+    })
+#define error_set_errno(err, code, ...)                           \
+    __extension__({                                               \
+        const enum status set_status_ = (code);                   \
+        assert(set_status_ > STATUS_OK);                          \
+        (void)(error_set_errno)((err), set_status_, __VA_ARGS__); \
+        set_status_;                                              \
+    })
 
 /* Maps an errno of a file operation: ENOENT, EACCES, ENOSPC, EDQUOT, ENOMEM, EEXIST; else INTERNAL. */
 enum status status_of_errno(int errnum);

@@ -28,6 +28,7 @@ void id_format(char out[ID_BYTES_MAX], const char *prefix, int64_t wall_ms, uint
     assert(prefix_length > 0);
     assert(prefix_length + 1 + ID_CHARS < ID_BYTES_MAX);
     assert(wall_ms >= 0);
+    /* The last line ends the text. NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(out, prefix, prefix_length);
     out[prefix_length] = '_';
     char *text = out + prefix_length + 1;

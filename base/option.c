@@ -131,6 +131,7 @@ static enum status store(struct setting *setting, enum source source, const char
                          const char *text, struct error *err)
 {
     const struct option_row *row = setting->row;
+    assert(text != NULL);
     switch (row->kind) {
     case OPTION_FLAG:
         TRY(parse_bool(where, text, field_of(setting), err));

@@ -22,6 +22,7 @@ struct metrics_config {
 static void append_spark(const json_t *values, double low, double high, struct buf *out)
 {
     static const char *const levels[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    const size_t top = COUNT_OF(levels) - 1;
     const size_t count = json_array_size(values);
     const size_t cells = count < SPARK_CELLS ? count : SPARK_CELLS;
     for (size_t cell = 0; cell < cells; cell++) {
@@ -32,7 +33,7 @@ static void append_spark(const json_t *values, double low, double high, struct b
             sum += json_number_value(json_array_get(values, i));
         const double mean = sum / (double)(to - from);
         const double share = high > low ? (mean - low) / (high - low) : 0;
-        buf_append_text(out, levels[(size_t)(share * (COUNT_OF(levels) - 1) + 0.5)]);
+        buf_append_text(out, levels[(size_t)(share * (double)top + 0.5)]);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "service/live.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ static void evict_oldest(struct live *live)
                 oldest = link;
         }
     }
+    assert(oldest != NULL);
     struct entry *gone = *oldest;
     *oldest = gone->next;
     entry_free(gone);

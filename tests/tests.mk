@@ -33,6 +33,14 @@ test-tsan-run: all $(addprefix $(BUILD)/tests/,$(RACES))
 check-layers:
 	sh tests/check_layers.sh
 
+# Formatters and analyzers, then everything again by clang. LINT_CHANGED=1: the slow ones only on what differs from main.
+lint:
+	bash tests/lint.sh
+	$(MAKE) CC=clang WERROR=1 BUILD=$(BUILD)-clang all lint-tests
+# Tests and benches are compiled too.
+lint-tests: $(UNIT) $(INTEGRATION) $(BENCHES)
+.PHONY: lint-tests
+
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 

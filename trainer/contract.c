@@ -72,7 +72,8 @@ static enum status read_texts(char *const environment[], const struct text_row r
 
 static enum status read_places(char *const environment[], struct contract *out, struct error *err)
 {
-    int64_t rank, world_size, local_rank, local_world_size, group_rank, group_world_size, port;
+    int64_t rank = 0, world_size = 0, port = 0;
+    int64_t local_rank = 0, local_world_size = 0, group_rank = 0, group_world_size = 0;
     const struct number_row numbers[] = {
         {"RANK", 0, INT_MAX - 1, 0, &rank},
         {"WORLD_SIZE", 1, INT_MAX, 1, &world_size},

@@ -102,14 +102,22 @@ static void read_attempt(void *context, const struct attempt_row *attempt,
     }
 }
 
-static struct scope *scope_of(struct batch *batch, struct lent *lent, const char *job,
-                              int64_t attempt, struct error *err)
+static struct scope *find_scope(struct batch *batch, const char *job, int64_t attempt)
 {
     for (size_t i = batch->scope_count; i-- > 0;) {
         struct scope *scope = &batch->scopes[i];
         if (scope->attempt == attempt && strcmp(scope->job, job) == 0)
             return scope;
     }
+    return NULL;
+}
+
+static struct scope *scope_of(struct batch *batch, struct lent *lent, const char *job,
+                              int64_t attempt, struct error *err)
+{
+    struct scope *known = find_scope(batch, job, attempt);
+    if (known != NULL)
+        return known;
     if (batch->scope_count == SCOPES_MAX)
         return NULL;
     struct scope *scope = &batch->scopes[batch->scope_count];
@@ -118,8 +126,10 @@ static struct scope *scope_of(struct batch *batch, struct lent *lent, const char
     struct scope_query query = {.scope = scope};
     if (reader_attempts(lent->state, job, attempt - 1, READER_PAGE_MAX, read_attempt, &query,
                         err) != STATUS_OK ||
-        query.failed)
+        query.failed) {
+        free(scope->nodes);
         return NULL;
+    }
     batch->scope_count++;
     return scope;
 }
@@ -291,7 +301,8 @@ static void show(struct telemetry_desk *desk, const struct desk_line *at)
                       line->wall_ms);
     for (size_t i = 0; i < line->value_count; i++)
         live_metric(live, at->job, line->attempt, line->values[i].name, line->values[i].value);
-    const struct scope *scope = scope_of(&desk->batch, NULL, at->job, line->attempt, NULL);
+    const struct scope *scope = find_scope(&desk->batch, at->job, line->attempt);
+    assert(scope != NULL); /* no line enters the batch without its scope */
     if (live_first_step(live, at->job, line->attempt, line->step, scope->resume_step))
         tell_first_step(desk, at);
     feed_job_moved(desk->api->feed, at->job);

@@ -20,17 +20,22 @@ static void add_metric(void *context, const char *name, double value, int64_t st
     metric->value = value;
 }
 
-void job_live(struct api *api, struct telemetry_reader *telemetry, const char *job,
-              struct live_job *out)
+static void know_nothing(struct live_job *out)
 {
-    if (live_get(api->live, job, out))
-        return;
     out->attempt = 0;
     out->step = 0;
     out->of = 0;
     out->epoch = -1;
     out->wall_ms = 0;
     out->metric_count = 0;
+}
+
+void job_live(struct api *api, struct telemetry_reader *telemetry, const char *job,
+              struct live_job *out)
+{
+    if (live_get(api->live, job, out))
+        return;
+    know_nothing(out);
     struct telemetry_progress progress;
     if (telemetry_progress(telemetry, job, &progress, NULL) == STATUS_OK) {
         out->attempt = progress.attempt;
@@ -109,8 +114,7 @@ void job_view_write(struct out *out, struct api *api, struct telemetry_reader *t
 {
     const struct job_row *row = &view->row;
     struct live_job live;
-    live.attempt = 0;
-    live.metric_count = 0;
+    know_nothing(&live);
     if (row->attempt > 0)
         job_live(api, telemetry, row->id, &live);
     out_text(out, "id", row->id);

@@ -110,7 +110,7 @@ void jobs_logs(struct http_request *request)
     if (!take_query(request, &query))
         return;
     struct error err = {0};
-    struct job_row row;
+    struct job_row row = {.attempt = 0};
     enum status status = STATUS_OK;
     {
         CLEANUP(lent_return) struct lent lent = {0};

@@ -74,7 +74,7 @@ enum status blob_key_artifact(char out[BLOB_KEY_BYTES], const char *job, int64_t
 bool blob_key_parse(const char *key, struct blob_key *out)
 {
     struct blob_key parsed = {.is_shard = true};
-    char again[BLOB_KEY_BYTES];
+    char again[BLOB_KEY_BYTES] = "";
     enum status status = STATUS_INVALID;
     if (sscanf(key,
                BLOB_TOP_CHECKPOINTS "/%31[^/]/%" SCNd64 "/%" SCNd64 "/shard-%" SCNd64

@@ -26,7 +26,8 @@ static void check_rank(struct check *check, const struct rank *rank)
     const struct attempt *attempt = rank->attempt;
     const char *id = attempt->row.job;
     const bool live = attempt_state_is_live(attempt->row.state);
-    expect(check, rank->node != NULL, id, "a rank has no node");
+    if (!expect(check, rank->node != NULL, id, "a rank has no node"))
+        return;
     expect(check, !live || rank->slot != NULL, id, "a rank of a live attempt holds no slot");
     expect(check, live || !rank->row.ended || rank->slot == NULL, id,
            "a rank that ended with its attempt holds a slot");

@@ -149,6 +149,7 @@ static bool pick_nodes(const struct brain *brain, const struct pool *pool, const
 bool placement_kind_fits(const struct job_request *request, const struct job *job,
                          enum device_kind kind)
 {
+    assert(request != NULL);
     if (job != NULL && job->row.device != DEVICE_NONE)
         return job->row.device == kind;
     return request->device == DEVICE_NONE || request->device == kind;

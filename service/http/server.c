@@ -329,16 +329,19 @@ static enum status bind_listener(struct http_server *server, int *out_fd, struct
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
         bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)
         return error_set_errno(err, STATUS_UNAVAILABLE, errno, "listen on %s", listen_text);
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } bound = {.six = {.sin6_family = AF_UNSPEC}};
     socklen_t bound_size = sizeof(bound);
-    if (getsockname(fd, (struct sockaddr *)&bound, &bound_size) != 0)
+    if (getsockname(fd, &bound.any, &bound_size) != 0)
         return error_set_errno(err, STATUS_INTERNAL, errno, "address of listener %s", listen_text);
-    const bool six = bound.ss_family == AF_INET6;
-    const unsigned bound_port = ntohs(six ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                          : ((struct sockaddr_in *)&bound)->sin_port);
+    const bool six = bound.any.sa_family == AF_INET6;
+    const unsigned bound_port = ntohs(six ? bound.six.sin6_port : bound.four.sin_port);
     snprintf(server->url, sizeof(server->url), six ? "http://[%s]:%u" : "http://%s:%u", host,
              bound_port);
-    server->loopback = is_loopback((const struct sockaddr *)&bound);
+    server->loopback = is_loopback(&bound.any);
     *out_fd = fd;
     fd = -1;
     return STATUS_OK;

@@ -151,9 +151,9 @@ static enum status read_folder(struct listing *listing, DIR *folder, struct erro
 static enum status list_stream(const struct logs *logs, const struct logs_stream *stream,
                                struct listing *out, struct error *err)
 {
-    TRY(rank_folder(logs, stream, out->folder, err));
     out->stream = stream->stream;
     out->count = 0;
+    TRY(rank_folder(logs, stream, out->folder, err));
     DIR *folder = opendir(out->folder);
     enum status status = STATUS_OK;
     if (folder != NULL) {

@@ -63,9 +63,10 @@ static enum status get_chunk(struct telemetry *telemetry, int64_t series, int64_
     const size_t bytes = (size_t)sqlite3_column_bytes(get, 0);
     if (bytes % sizeof *out != 0 || bytes > TELEMETRY_CHUNK_POINTS * sizeof *out)
         return error_set(err, STATUS_CORRUPT, "telemetry: a chunk of %zu bytes", bytes);
-    if (bytes > 0)
-        memcpy(out, sqlite3_column_blob(get, 0), bytes);
-    *out_count = bytes / sizeof *out;
+    const size_t count = bytes / sizeof *out;
+    if (count > 0)
+        memcpy(out, sqlite3_column_blob(get, 0), count * sizeof *out);
+    *out_count = count;
     return STATUS_OK;
 }
 

@@ -324,7 +324,7 @@ void agent_start(struct world *world, int64_t host);
 void agent_crash(struct world *world, int64_t host);
 void agent_news(struct world *world, int64_t host);
 event_fn agent_hear_answer, agent_hear_upload;
-void agent_add_upload(struct world *world, int64_t host, const struct upload *upload);
+void agent_add_upload(struct world *world, int64_t host_index, const struct upload *wanted);
 
 /* gang.c */
 void host_crash(struct world *world, int64_t host, bool silent);
@@ -336,8 +336,8 @@ void gang_exit(struct world *world, int64_t host, int64_t local, int64_t code, i
                enum reason reason);
 /* SIGKILL by agent or runner; `reason` is what the runner writes down, NONE: the signal alone. */
 void gang_kill(struct world *world, int64_t host, int64_t local, enum reason reason);
-void gang_stop(struct world *world, int64_t gang);
-void gang_ack_shard(struct world *world, int64_t gang, int64_t step);
+void gang_stop(struct world *world, int64_t index);
+void gang_ack_shard(struct world *world, int64_t index, int64_t step);
 bool gang_is_stalled(const struct world *world, const struct gang *gang);
 
 /* client.c */
@@ -361,7 +361,7 @@ void oracle_note(struct world *world,
                  const struct effects *effects); /* of a committed transaction */
 void oracle_check(struct world *world);          /* after every event */
 void oracle_check_end(struct world *world);      /* after the heal: liveness */
-void oracle_rank_up(struct world *world, const char *job, int64_t attempt);
+void oracle_rank_up(struct world *world, const char *id, int64_t attempt);
 void oracle_desired(struct world *world, int64_t host, const struct told *told);
 struct oracle_job *oracle_job(struct world *world, const char *id);
 

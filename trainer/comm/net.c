@@ -257,14 +257,16 @@ enum status net_recv_all(int fd, void *bytes, size_t size, int64_t deadline_mono
 
 int net_port(int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } address = {.six = {.sin6_family = AF_UNSPEC}};
     socklen_t bytes = sizeof(address);
 
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
+    if (getsockname(fd, &address.any, &bytes) != 0)
         return -1;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)&address)->sin_port);
+    return ntohs(address.any.sa_family == AF_INET6 ? address.six.sin6_port : address.four.sin_port);
 }
 
 enum status net_local_address(int fd, char out[NET_ADDRESS_BYTES], struct error *err)

@@ -114,7 +114,8 @@ static int compare_places(const void *a, const void *b)
 static enum status check_cover(const char *path, struct safetensors *file, const uint8_t *data,
                                size_t data_bytes, struct error *err)
 {
-    qsort(file->tensors, file->tensor_count, sizeof(*file->tensors), compare_places);
+    if (file->tensor_count > 0)
+        qsort(file->tensors, file->tensor_count, sizeof(*file->tensors), compare_places);
     const uint8_t *next = data;
     for (size_t i = 0; i < file->tensor_count; i++) {
         if ((const uint8_t *)file->tensors[i].values != next)

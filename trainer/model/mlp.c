@@ -112,7 +112,7 @@ static enum status mlp_open(const struct job_spec *spec, const struct model_inpu
 static const struct parameter *mlp_parameters(const struct model *model, size_t *out_count)
 {
     const struct mlp *mlp = (const struct mlp *)model;
-    *out_count = (size_t)(2 * mlp->layers);
+    *out_count = 2 * (size_t)mlp->layers;
     return mlp->parameters;
 }
 

@@ -140,6 +140,7 @@ static void column_masks(const float *a, int rows, size_t k, int columns, uint64
     }
 }
 
+/* A blocked product is five loops. NOLINTNEXTLINE(readability-function-size) */
 void cpu_sparse_backward(float *d_w, const float *d_out, const float *a, int m, int n, int k)
 {
     const size_t n_size = (size_t)n, k_size = (size_t)k;
