@@ -187,7 +187,7 @@ static bool run_call(struct loop *loop, struct loop_call *call)
     }
     const bool writes = step(loop, &call->input, &call->reply);
     call->status = call->reply.status;
-    return writes || call->prepare != NULL;
+    return writes || !call->has_input;
 }
 
 static bool tick(struct loop *loop, int64_t stall_ms)

@@ -28,9 +28,9 @@ struct agent_attempt {
     struct job_row job;
     bool has_rank; /* this node runs or ran a rank of it */
 };
-/* STATUS_NOT_FOUND when the job or attempt is unknown, or has nothing on this node. */
+/* STATUS_NOT_FOUND when the job or attempt is unknown, or this rank (-1: any) is not on this node. */
 MUST_CHECK enum status agent_attempt_read(struct lent *lent, const char *node, const char *job,
-                                          int64_t attempt, struct agent_attempt *out,
+                                          int64_t attempt, int64_t rank, struct agent_attempt *out,
                                           struct error *err);
 
 /* The thread that stores telemetry. */

@@ -43,6 +43,7 @@ static void upload_free(void *context)
 struct attempt_find {
     const char *node;
     int64_t attempt;
+    int64_t rank; /* -1: any */
     bool found;
     bool has_rank;
 };
@@ -55,20 +56,23 @@ static void match_attempt(void *context, const struct attempt_row *attempt,
         return;
     find->found = true;
     for (size_t i = 0; i < rank_count && !find->has_rank; i++)
-        find->has_rank = strcmp(ranks[i].node, find->node) == 0;
+        find->has_rank = strcmp(ranks[i].node, find->node) == 0 &&
+                         (find->rank < 0 || ranks[i].rank == find->rank);
 }
 
 enum status agent_attempt_read(struct lent *lent, const char *node, const char *job,
-                               int64_t attempt, struct agent_attempt *out, struct error *err)
+                               int64_t attempt, int64_t rank, struct agent_attempt *out,
+                               struct error *err)
 {
     static const struct http_caller everyone = {.role = ROLE_OPERATOR};
     TRY(job_row_read(lent, &everyone, job, &out->job, err));
-    struct attempt_find find = {.node = node, .attempt = attempt};
+    struct attempt_find find = {.node = node, .attempt = attempt, .rank = rank};
     TRY(reader_attempts(lent->state, job, attempt - 1, 1, match_attempt, &find, err));
     out->has_rank = find.has_rank;
     if (!find.found || !find.has_rank)
-        return error_set(err, STATUS_NOT_FOUND, "attempt %lld of job %s has no rank on node %s",
-                         (long long)attempt, job, node);
+        return error_set(err, STATUS_NOT_FOUND,
+                         "attempt %lld of job %s has no such rank on node %s", (long long)attempt,
+                         job, node);
     return STATUS_OK;
 }
 
@@ -123,7 +127,7 @@ static bool attempt_passes(struct http_request *request, const char *job, int64_
     struct agent_attempt found = {0};
     CLEANUP(lent_return) struct lent lent = {0};
     if (readers_lend(api_of(request)->readers, &lent, &err) != STATUS_OK ||
-        agent_attempt_read(&lent, http_caller(request)->node, job, attempt, &found, &err) !=
+        agent_attempt_read(&lent, http_caller(request)->node, job, attempt, -1, &found, &err) !=
             STATUS_OK) {
         http_reply_error(request, &err);
         return false;
@@ -298,7 +302,7 @@ void agent_shard_get(struct http_request *request)
     CLEANUP(lent_return) struct lent lent = {0};
     if (readers_lend(api->readers, &lent, &err) != STATUS_OK ||
         job_row_read(&lent, &everyone, job, &found.job, &err) != STATUS_OK ||
-        agent_attempt_read(&lent, http_caller(request)->node, job, found.job.attempt, &found,
+        agent_attempt_read(&lent, http_caller(request)->node, job, found.job.attempt, -1, &found,
                            &err) != STATUS_OK ||
         reader_shard(lent.state, job, attempt, step, shard, &row, &err) != STATUS_OK ||
         blob_key_shard(key, job, attempt, step, shard, row.of, &err) != STATUS_OK ||

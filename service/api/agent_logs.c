@@ -31,8 +31,8 @@ static bool take_stream(struct http_request *request, struct logs_stream *out, i
     struct agent_attempt found;
     CLEANUP(lent_return) struct lent lent = {0};
     if (readers_lend(api_of(request)->readers, &lent, &err) == STATUS_OK &&
-        agent_attempt_read(&lent, http_caller(request)->node, out->job, out->attempt, &found,
-                           &err) == STATUS_OK)
+        agent_attempt_read(&lent, http_caller(request)->node, out->job, out->attempt, out->rank,
+                           &found, &err) == STATUS_OK)
         return true;
     http_reply_error(request, &err);
     return false;

@@ -167,6 +167,7 @@ void agent_join(struct http_request *request)
 /* A sync on its way to the brain: outlives its request, whose answer does not wait for it. */
 struct observation {
     struct loop_call call;
+    struct api *api;
     char node[ID_BYTES_MAX];
     struct wire_sync sync;
     struct observed_rank *ranks;
@@ -225,6 +226,34 @@ static void observed_of_wire(const struct wire_attempt_report *attempt,
     };
 }
 
+/* Shows what the node says of one attempt, as far as it is the node's to say. */
+static void show_attempt(void *context, const struct desired_attempt *attempt)
+{
+    const struct observation *observation = context;
+    for (size_t i = 0; i < observation->call.input.sync.rank_count; i++) {
+        const struct observed_rank *seen = &observation->ranks[i];
+        if (seen->exited || seen->verdict != VERDICT_ALIVE ||
+            seen->attempt != attempt->attempt->attempt || strcmp(seen->job, attempt->job->id) != 0)
+            continue;
+        for (size_t j = 0; j < attempt->rank_count; j++) {
+            if (attempt->ranks[j]->rank == seen->rank)
+                live_rank(observation->api->live, seen->job, seen->attempt, seen->rank, seen->phase,
+                          seen->step);
+        }
+    }
+}
+
+static enum status show_live(struct loop_call *call, struct store *store, const struct brain *brain,
+                             struct error *err)
+{
+    (void)store;
+    (void)err;
+    struct observation *observation = (struct observation *)call; /* its first member */
+    if (call->input.sync.rank_count > 0)
+        (void)brain_desired(brain, observation->node, show_attempt, observation);
+    return STATUS_OK;
+}
+
 /* Points the brain's input at the decoded message; false when out of memory. */
 static bool fill_observation(struct observation *observation)
 {
@@ -248,6 +277,7 @@ static bool fill_observation(struct observation *observation)
         memcpy(observation->slots[i].node, observation->node, sizeof(observation->node));
     }
     observation->call.has_input = true;
+    observation->call.prepare = show_live;
     observation->call.done = observation_done;
     observation->call.input.kind = INPUT_NODE_SYNC;
     input->node = observation->node;
@@ -259,16 +289,6 @@ static bool fill_observation(struct observation *observation)
     input->slots = observation->slots;
     input->slot_count = sync->slot_count;
     return true;
-}
-
-static void show_live(struct api *api, const struct observation *observation)
-{
-    for (size_t i = 0; i < observation->call.input.sync.rank_count; i++) {
-        const struct observed_rank *rank = &observation->ranks[i];
-        if (!rank->exited && rank->verdict != VERDICT_ALIVE)
-            continue;
-        live_rank(api->live, rank->job, rank->attempt, rank->rank, rank->phase, rank->step);
-    }
 }
 
 static void answer(struct http_request *request)
@@ -367,6 +387,7 @@ void agent_sync(struct http_request *request)
         http_reply_problem(request, 503, "no_memory", "out of memory");
         return;
     }
+    observation->api = api;
     memcpy(observation->node, node, sizeof(observation->node));
     if (!decode_sync(request, &observation->sync))
         return;
@@ -397,7 +418,6 @@ void agent_sync(struct http_request *request)
     observation->call.input.sync.session = entry.session;
     observation->call.input.sync.received_boot_ms = entering.received_boot_ms;
     if (entry.fresh) {
-        show_live(api, observation);
         if (loop_push(api->loop, &observation->call)) {
             TAKE(observation); /* freed by observation_done() */
         } else {

@@ -204,6 +204,88 @@ static void one_key_does_not_retry_two_jobs(void **state)
     assert_int_equal(retry(cluster, jobs[1]), 422);
 }
 
+/* ---------------------------------------------------------------- a node that oversteps */
+
+/* As a node, or with a join token inside the body as nobody yet (token NULL). */
+static long ask_agents(struct cluster *cluster, const char *token, const char *path, json_t *body,
+                       json_t **out_json)
+{
+    CLEANUP(free_cleanup) char *text = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    CLEANUP(buf_clear) struct buf answer;
+    buf_init(&answer, MIB);
+    CLEANUP(http_client_cleanup) struct http_client *client = NULL;
+    const struct http_client_options options = {
+        .base_url = cluster_agents_url(cluster), .token = token, .connect_timeout_ms = 5000};
+    struct error err = {0};
+    assert_ok(http_client_new(&options, &client, &err), &err);
+    struct http_exchange exchange = {.method = "POST",
+                                     .path = path,
+                                     .body = text,
+                                     .body_bytes = strlen(text),
+                                     .timeout_ms = process_patience(WAIT_MS),
+                                     .out_body = &answer};
+    assert_ok(http_client_send(client, &exchange, &err), &err);
+    if (out_json != NULL)
+        *out_json = json_loads(answer.data, 0, NULL);
+    return exchange.out_code;
+}
+
+/* A node without slots: a stranger to every attempt. */
+static void join_stranger(struct cluster *cluster, char out_token[256])
+{
+    json_t *issued = NULL;
+    json_t *joined = NULL;
+    assert_int_equal(cluster_request(cluster, "POST", "/v1/nodes/tokens", NULL, &issued), 201);
+    json_t *body = json_pack("{s:O, s:s, s:s, s:s, s:s, s:[], s:i, s:i, s:{}, s:s}", "join_token",
+                             json_object_get(issued, "token"), "hostname", "stranger", "address",
+                             "127.0.0.1", "boot_id", "boot", "numerics", "n", "slots", "cpu_count",
+                             1, "memory_bytes", 1 << 30, "labels", "version", "0.1.0");
+    assert_int_equal(ask_agents(cluster, NULL, "/v1/agent/join", body, &joined), 201);
+    snprintf(out_token, 256, "%s", json_string_value(json_object_get(joined, "node_token")));
+    json_decref(issued);
+    json_decref(joined);
+}
+
+static bool rank_is_shown(struct cluster *cluster, const char *job)
+{
+    CLEANUP(json_cleanup) json_t *attempt = cluster_attempt(cluster, job);
+    const json_t *rank = json_array_get(json_object_get(attempt, "ranks"), 0);
+    return json_is_integer(json_object_get(rank, "step")) &&
+           json_integer_value(json_object_get(rank, "step")) < 1000000;
+}
+
+static void a_node_says_nothing_of_ranks_that_are_not_on_it(void **state)
+{
+    (void)state;
+    const struct cluster_options options = {.nodes = 1};
+    CLEANUP(cluster_cleanup) struct cluster *cluster = cluster_start(&options);
+    char token[256];
+    join_stranger(cluster, token);
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("others");
+    cluster_spec_set(spec, "training.steps", json_integer(10000000));
+    char job[ID_BYTES_MAX];
+    cluster_submit(cluster, spec, job);
+    json_decref(cluster_wait_step(cluster, job, 1, 1, WAIT_MS));
+
+    char path[160];
+    snprintf(path, sizeof(path), "/v1/agent/logs?job=%s&attempt=1&rank=0&stream=stdout&offset=0",
+             job);
+    assert_int_equal(ask_agents(cluster, token, path, json_object(), NULL), 404);
+    json_t *claim = json_pack(
+        "{s:i, s:s, s:i, s:b, s:[{s:s, s:i, s:[{s:i, s:s, s:s, s:i}]}], s:[]}", "session", 0,
+        "boot_id", "boot", "seq", 1, "news", 1, "observed", "job", job, "attempt", 99, "ranks",
+        "rank", 0, "verdict", "alive", "phase", "step", "step", 1000000, "slots");
+    assert_non_null(claim);
+    assert_int_equal(ask_agents(cluster, token, "/v1/agent/sync", claim, NULL), 200);
+    /* Through the loop behind the sync, so that it was heard. */
+    json_decref(cluster_get(cluster, "/v1/jobs/%s/explain", job));
+    const int64_t deadline_ms = clock_mono_ms() + process_patience(WAIT_MS);
+    while (!rank_is_shown(cluster, job) && clock_mono_ms() < deadline_ms)
+        continue;
+    assert_true(rank_is_shown(cluster, job));
+}
+
 /* ---------------------------------------------------------------- a full disk */
 
 /* Leaves no byte free. */
@@ -266,6 +348,7 @@ int main(void)
         cmocka_unit_test(who_stops_following_a_silent_job_makes_room),
         cmocka_unit_test(a_dry_run_leaves_nothing_behind),
         cmocka_unit_test(one_key_does_not_retry_two_jobs),
+        cmocka_unit_test(a_node_says_nothing_of_ranks_that_are_not_on_it),
         cmocka_unit_test(a_full_disk_refuses_new_jobs_until_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
