@@ -309,8 +309,11 @@ static void end_orphans(void)
         const size_t got = fread(text, 1, sizeof(text) - 1, file);
         (void)fclose(file);
         text[got] = 0;
-        if (got == 0)
+        /* A list that does not fit ends within a number, which would be another process's. */
+        char *last = strrchr(text, ' ');
+        if (!last)
             return;
+        *last = 0;
         char *at = text;
         for (long pid = strtol(at, &at, 10); pid > 0; pid = strtol(at, &at, 10)) {
             (void)kill((pid_t)pid, SIGKILL);

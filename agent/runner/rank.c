@@ -68,11 +68,10 @@ uint64_t process_start_time(pid_t pid)
     return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
-static void redirect(const char *path, int flags, int fd)
+static bool redirect(const char *path, int flags, int fd)
 {
     const int opened = open(path, flags | O_CLOEXEC, OUTPUT_MODE);
-    if (opened < 0 || dup2(opened, fd) < 0)
-        _exit(errno);
+    return opened >= 0 && dup2(opened, fd) >= 0;
 }
 
 /* When the machine runs out of memory a trainer is to go, not the agent or a runner. */
@@ -106,9 +105,9 @@ static void become_rank(const struct rank *rank, int shared_fd, int pipe_fd, pid
     const int shared = shared_fd < 0 ? -1 : fcntl(shared_fd, F_DUPFD, FIRST_HIDDEN_FD);
     const int told = fcntl(pipe_fd, F_DUPFD_CLOEXEC, FIRST_HIDDEN_FD);
     bool fine = told >= 0 && page >= 0 && (shared_fd < 0 || shared >= 0);
-    redirect("/dev/null", O_RDONLY, STDIN_FILENO);
-    redirect(orders->stdout_path, O_WRONLY | O_APPEND | O_CREAT, STDOUT_FILENO);
-    redirect(orders->stderr_path, O_WRONLY | O_APPEND | O_CREAT, STDERR_FILENO);
+    fine = fine && redirect("/dev/null", O_RDONLY, STDIN_FILENO);
+    fine = fine && redirect(orders->stdout_path, O_WRONLY | O_APPEND | O_CREAT, STDOUT_FILENO);
+    fine = fine && redirect(orders->stderr_path, O_WRONLY | O_APPEND | O_CREAT, STDERR_FILENO);
     fine = fine && dup2(page, RUNNER_PROGRESS_FD) >= 0;
     fine = fine && (shared < 0 || dup2(shared, RUNNER_SHARED_FD) >= 0);
     fine = fine && chdir(orders->cwd) == 0;
