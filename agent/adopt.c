@@ -55,8 +55,7 @@ static bool connect_runner(struct local *local)
     return false;
 }
 
-enum status adopt_bury(const struct site *site, struct local *local, bool rebooted,
-                       struct error *err)
+void adopt_bury(const struct site *site, struct local *local, bool rebooted)
 {
     struct error missing = {0};
     (void)!local_read_exits(local, &missing); /* no record: no end is known */
@@ -71,10 +70,12 @@ enum status adopt_bury(const struct site *site, struct local *local, bool reboot
         local_end_rest(local, rebooted ? REASON_NODE_REBOOTED : REASON_RUNNER_LOST,
                        rebooted ? "the machine was started anew" : "the runner died",
                        clock_boot_ms());
-        TRY(local_write_exits(local, site->boot_id, err));
+        struct error unwritten = {0};
+        /* With a full disk the ends are told all the same, and found out again by another agent. */
+        if (local_write_exits(local, site->boot_id, &unwritten) != STATUS_OK)
+            log_write(LOG_ERROR, "exits_not_kept", unwritten.text, "job", local->job, NULL);
     }
     local->state = LOCAL_OVER;
-    return STATUS_OK;
 }
 
 static enum status adopt_one(const struct site *site, const char *folder, struct local **out,
@@ -86,16 +87,35 @@ static enum status adopt_one(const struct site *site, const char *folder, struct
     TRY(local_new(&intent.held.assignments[0], site->data_dir, &local, err));
     const bool rebooted = strcmp(intent.boot_id, site->boot_id) != 0;
     local->desired = true; /* until the controller says otherwise */
-    enum status status = STATUS_OK;
     if (!rebooted && connect_runner(local))
         local->state = LOCAL_RUNNING;
     else
-        status = adopt_bury(site, local, rebooted, err);
-    if (status != STATUS_OK) {
-        local_free(local);
-        return status;
-    }
+        adopt_bury(site, local, rebooted);
     *out = local;
+    return STATUS_OK;
+}
+
+/*
+ * What it was can't be read any more, only whose: the folder is named <job>/<attempt>. It must not run
+ * a second time, so it is kept as one that is over until the controller has heard of it.
+ */
+static enum status adopt_grave(const struct site *site, const char *folder, struct local **out,
+                               struct error *err)
+{
+    struct wire_assignment name = {.rank_count = 0};
+    const char *attempt = strrchr(folder, '/');
+    const char *job = attempt;
+    while (job > folder && job[-1] != '/')
+        job--;
+    const size_t job_bytes = (size_t)(attempt - job);
+    char *end;
+    name.attempt = strtoll(attempt + 1, &end, 10);
+    if (job_bytes == 0 || job_bytes >= sizeof(name.job) || name.attempt < 1 || *end)
+        return error_set(err, STATUS_INVALID, "%s is no attempt's folder", folder);
+    memcpy(name.job, job, job_bytes);
+    TRY(local_new(&name, site->data_dir, out, err));
+    (*out)->state = LOCAL_OVER;
+    (*out)->delivered = true; /* and not `desired`: there is no rank to tell of yet */
     return STATUS_OK;
 }
 
@@ -105,14 +125,20 @@ static void adopt_or_remove(const struct site *site, const char *folder, struct 
     struct error err = {0};
     if (*count == max)
         return;
-    if (adopt_one(site, folder, &out[*count], &err) == STATUS_OK) {
+    const enum status status = adopt_one(site, folder, &out[*count], &err);
+    if (status == STATUS_OK) {
         (*count)++;
         return;
     }
-    log_write(LOG_WARN, "attempt_removed", err.text, "folder", folder, NULL);
+    if (status == STATUS_NOT_FOUND) { /* nothing was started yet, or all of it was delivered */
+        log_write(LOG_WARN, "attempt_removed", err.text, "folder", folder, NULL);
+        (void)!fs_remove_tree(folder, NULL);
+        return;
+    }
+    log_write(LOG_ERROR, "intent_unreadable", err.text, "folder", folder, NULL);
     (void)sweep_attempt(folder);
-    intent_remove(folder);
-    (void)!fs_remove_tree(folder, NULL);
+    if (adopt_grave(site, folder, &out[*count], &err) == STATUS_OK)
+        (*count)++;
 }
 
 static void adopt_job(const struct site *site, const char *job_folder, struct local **out,

@@ -5,6 +5,7 @@
  * adopt.h - what an agent finds when it starts: the attempts of its predecessor.
  *
  *   no intent.json                      rubbish: removed
+ *   an unreadable one                   what lives is killed; it never runs again, and is told as runner_lost
  *   another boot id                     everything is dead: ends of exit.json, else node_rebooted
  *   runner.sock answers                 lives on; pids and pages come over the socket
  *   nobody answers, exit.json whole     over
@@ -31,7 +32,6 @@ MUST_CHECK enum status adopt_attempts(const struct site *site, struct local **ou
  * The runner is gone: its attempt is over. Ends come from exit.json; leftovers of ranks without one are
  * killed and recorded as runner_lost, or node_rebooted.
  */
-MUST_CHECK enum status adopt_bury(const struct site *site, struct local *local, bool rebooted,
-                                  struct error *err);
+void adopt_bury(const struct site *site, struct local *local, bool rebooted);
 
 #endif

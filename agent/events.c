@@ -182,7 +182,8 @@ static bool take_line(struct events *events, const char *line, size_t size, stru
         append_line(events, &event, line, size, &batch->body);
         note_kind(events, event.kind, batch);
     }
-    batch->lines[batch->count++] = (struct batch_line){events, start, end, event.seq, upload};
+    batch->lines[batch->count++] = (struct batch_line){
+        .events = events, .start = start, .end = end, .seq = event.seq, .upload = upload};
     events->pending++;
     batch->urgent = batch->urgent || upload;
     if (upload)
@@ -235,9 +236,12 @@ static int64_t settled_until(const struct events *events)
     return settled;
 }
 
-static void save_offsets(struct events *events)
+void events_save(struct events *events)
 {
     struct error err = {0};
+    if (!events->unsaved)
+        return;
+    events->unsaved = false;
     events->offsets.settled = settled_until(events);
     const bool kept = tail_offsets_write(events->offsets_path, &events->offsets, &err) == STATUS_OK;
     /* A full disk stays full for a while: once is enough. */
@@ -255,7 +259,7 @@ void events_acked(struct events *events, int64_t end)
     /* Lines that were dropped after the last one sent have nothing to wait for. */
     if (events->pending == 0 && events->read > events->offsets.acked)
         events->offsets.acked = events->read;
-    save_offsets(events);
+    events->unsaved = true;
 }
 
 static void close_upload(struct events *events, const struct upload *upload)
@@ -271,7 +275,8 @@ static void close_upload(struct events *events, const struct upload *upload)
 void events_upload_done(struct events *events, const struct upload *upload)
 {
     close_upload(events, upload);
-    save_offsets(events);
+    events->unsaved = true;
+    events_save(events);
 }
 
 static void read_again_from(struct events *events, int64_t offset)

@@ -38,6 +38,7 @@ struct events {
     struct tail_offsets offsets;
     bool stepped;        /* a first step has been told */
     bool end_of_file;    /* at the last look */
+    bool unsaved;        /* offsets are newer than on disk */
     bool complained;     /* that offsets can't be kept */
     size_t dropped;      /* lines that are no events */
     size_t pending;      /* lines of it in the batch */
@@ -52,6 +53,7 @@ struct batch_line {
     int64_t start, end; /* offsets */
     int64_t seq;
     struct upload *upload; /* what it asks for once it is acked; owned */
+    bool taken;            /* it is acked */
 };
 
 struct batch {
@@ -67,8 +69,10 @@ MUST_CHECK enum status events_open(struct events *events, const char *job, int64
 void events_close(struct events *events);
 /* Adds what the file has to the batch, as far as there is room. */
 MUST_CHECK enum status events_read(struct events *events, struct batch *batch, struct error *err);
-/* One line of the batch is the controller's now. */
+/* One line of the batch is the controller's now; events_save() when all are told. */
 void events_acked(struct events *events, int64_t end);
+/* Keeps the offsets on disk, if they have changed. */
+void events_save(struct events *events);
 /* The file needs nothing more: it is with the controller, or will never be. */
 void events_upload_done(struct events *events, const struct upload *upload);
 /* Forgets what is in the batch of it: to be read again. */

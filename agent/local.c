@@ -1,5 +1,6 @@
 #include "agent/local.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,37 +13,51 @@
 #define EXIT_RECORD_BYTES_MAX (256 * KIB)
 #define EXIT_RECORD_MODE      0644
 
-enum status local_new(const struct wire_assignment *assignment, const char *data_dir,
-                      struct local **out, struct error *err)
+enum status local_take_ranks(struct local *local, const struct wire_assignment *assignment,
+                             struct error *err)
 {
-    struct local *local = calloc(1, sizeof(*local));
+    assert(local->rank_count == 0);
     struct local_rank *ranks = calloc(assignment->rank_count + 1, sizeof(*ranks));
-    if (!local || !ranks) {
-        free(local);
-        free(ranks);
+    if (!ranks)
         return error_set(err, STATUS_NO_MEMORY, "no memory for job %s attempt %lld",
                          assignment->job, (long long)assignment->attempt);
+    for (size_t i = 0; i < assignment->rank_count; i++) {
+        ranks[i].rank = assignment->ranks[i].rank;
+        memcpy(ranks[i].slot, assignment->ranks[i].slot, sizeof(ranks[i].slot));
     }
+    free(local->ranks);
+    local->ranks = ranks;
+    local->rank_count = assignment->rank_count;
+    return STATUS_OK;
+}
+
+static enum status fill(struct local *local, const struct wire_assignment *assignment,
+                        const char *data_dir, struct error *err)
+{
     memcpy(local->job, assignment->job, sizeof(local->job));
     local->attempt = assignment->attempt;
     local->state = LOCAL_PREPARING;
     local->link_fd = -1;
     local->runner_pid_fd = -1;
     local->checkpoint_request = assignment->checkpoint_request;
-    local->rank_count = assignment->rank_count;
-    local->ranks = ranks;
-    for (size_t i = 0; i < assignment->rank_count; i++) {
-        ranks[i].rank = assignment->ranks[i].rank;
-        memcpy(ranks[i].slot, assignment->ranks[i].slot, sizeof(ranks[i].slot));
-    }
-    if (data_dir) {
-        const enum status status =
-            fs_path(local->folder, sizeof(local->folder), err, "%s/attempts/%s/%lld", data_dir,
-                    local->job, (long long)local->attempt);
-        if (status != STATUS_OK) {
-            local_free(local);
-            return status;
-        }
+    TRY(local_take_ranks(local, assignment, err));
+    if (!data_dir)
+        return STATUS_OK;
+    return fs_path(local->folder, sizeof(local->folder), err, "%s/attempts/%s/%lld", data_dir,
+                   local->job, (long long)local->attempt);
+}
+
+enum status local_new(const struct wire_assignment *assignment, const char *data_dir,
+                      struct local **out, struct error *err)
+{
+    struct local *local = calloc(1, sizeof(*local));
+    if (!local)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for job %s attempt %lld",
+                         assignment->job, (long long)assignment->attempt);
+    const enum status status = fill(local, assignment, data_dir, err);
+    if (status != STATUS_OK) {
+        local_free(local);
+        return status;
     }
     *out = local;
     return STATUS_OK;

@@ -65,6 +65,9 @@ struct local {
 
 MUST_CHECK enum status local_new(const struct wire_assignment *assignment, const char *data_dir,
                                  struct local **out, struct error *err);
+/* The ranks that the assignment names; before, it has none. */
+MUST_CHECK enum status
+local_take_ranks(struct local *local, const struct wire_assignment *assignment, struct error *err);
 /* Unmaps pages, closes descriptors. Accepts NULL. */
 void local_free(struct local *local);
 struct local_rank *local_find_rank(struct local *local, int64_t rank);

@@ -108,13 +108,11 @@ static void attempt_over(struct loop *loop, struct local *local)
 
 static void runner_gone(struct loop *loop, struct local *local)
 {
-    struct error err = {0};
     fd_cleanup(&local->link_fd); /* closing takes it out of the epoll */
     local->link_fd = -1;
     if (local->state != LOCAL_RUNNING)
         return;
-    if (adopt_bury(loop->site, local, false, &err) != STATUS_OK)
-        log_attempt(LOG_ERROR, "exits_not_kept", err.text, local);
+    adopt_bury(loop->site, local, false);
     attempt_over(loop, local);
 }
 
@@ -325,6 +323,20 @@ static void reconcile_now(struct loop *loop)
 
 /* ---------------------------------------------------------------- what comes in */
 
+/* An attempt whose intent could not be read: the controller knows which ranks were lost with it. */
+static void name_lost_ranks(struct loop *loop, struct local *local,
+                            const struct wire_assignment *wanted)
+{
+    struct error err = {0};
+    if (local_take_ranks(local, wanted, &err) != STATUS_OK) {
+        log_attempt(LOG_ERROR, "ranks_not_told", err.text, local);
+        return;
+    }
+    local_end_rest(local, REASON_RUNNER_LOST, "its records on this node can't be read",
+                   clock_boot_ms());
+    loop->changed = true;
+}
+
 static void take_desired(struct loop *loop, struct wire_sync_answer *answer)
 {
     wire_sync_answer_clear(&loop->desired);
@@ -333,9 +345,11 @@ static void take_desired(struct loop *loop, struct wire_sync_answer *answer)
     loop->has_desired = true;
     for (size_t i = 0; i < loop->local_count; i++) {
         struct local *local = loop->locals[i];
-        const bool desired =
-            assignment_find(loop->desired.assignments, loop->desired.assignment_count, local->job,
-                            local->attempt) != NULL;
+        const struct wire_assignment *wanted = assignment_find(
+            loop->desired.assignments, loop->desired.assignment_count, local->job, local->attempt);
+        const bool desired = wanted != NULL;
+        if (desired && local->rank_count == 0)
+            name_lost_ranks(loop, local, wanted);
         loop->changed = loop->changed || desired != local->desired;
         local->desired = desired;
     }
@@ -436,6 +450,8 @@ static enum status adopt(struct loop *loop, struct error *err)
         if (local->link_fd >= 0)
             TRY(watch(loop, local->link_fd, err));
         /* Without event files it never started, so there is nothing to deliver. */
+        if (local->rank_count == 0)
+            continue;
         const enum status followed = spool_follow(loop->spool, local, &own);
         local->delivered = followed == STATUS_NOT_FOUND;
         if (followed != STATUS_OK && followed != STATUS_NOT_FOUND)
@@ -501,6 +517,16 @@ static void turn(struct loop *loop)
         loop->stopping = true;
 }
 
+/* Another agent has the node's slots: what runs under this one would use them a second time. */
+static enum status fence(struct loop *loop, struct error *err)
+{
+    for (size_t i = 0; i < loop->local_count; i++) {
+        if (loop->locals[i]->state == LOCAL_RUNNING)
+            tell_runner(loop->locals[i], RUNNER_KILL, 0);
+    }
+    return error_set(err, STATUS_CONFLICT, "a newer agent speaks for this node");
+}
+
 enum status loop_run(const struct site *site, bool once, struct error *err)
 {
     struct loop *loop = calloc(1, sizeof(*loop));
@@ -513,7 +539,7 @@ enum status loop_run(const struct site *site, bool once, struct error *err)
     while (status == STATUS_OK && !loop->stopping)
         turn(loop);
     if (status == STATUS_OK && loop->fenced)
-        status = error_set(err, STATUS_CONFLICT, "a newer agent speaks for this node");
+        status = fence(loop, err);
     close_loop(loop);
     return status;
 }

@@ -16,7 +16,8 @@
 
 /*
  * Runs until SIGTERM or SIGINT (STATUS_OK; runners and trainers live on), or, with `once`, until the
- * first attempt here is over and delivered. STATUS_CONFLICT: a newer agent speaks for this node.
+ * first attempt here is over and delivered. STATUS_CONFLICT: a newer agent speaks for this node, and
+ * what ran under this one was killed.
  */
 MUST_CHECK enum status loop_run(const struct site *site, bool once, struct error *err);
 

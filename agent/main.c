@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/join.h"
@@ -106,10 +107,21 @@ static enum status fill_site(const struct config *config, struct site *site, str
     return STATUS_OK;
 }
 
+/* Three descriptors a rank, and more: with many slots the usual 1024 are too few. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* then with what there is */
+}
+
 static enum status run(const struct config *config, struct error *err)
 {
     static struct site site;
     CLEANUP(fd_cleanup) int lock_fd = -1;
+    raise_descriptor_limit();
     TRY(fill_site(config, &site, err));
     TRY(open_folder(config->data, &site, &lock_fd, err));
     const struct join_options join = {.token_file = config->join_token_file,

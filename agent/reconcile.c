@@ -98,7 +98,7 @@ static void plan_local(struct plan *plan, const struct wire_assignment *wanted, 
         plan_running(plan, wanted, local);
         break;
     case LOCAL_OVER:
-        if (!wanted && local->delivered)
+        if (!wanted && local->delivered && local->runner_pid_fd < 0)
             add(plan, ACTION_REMOVE, NULL, local);
         break;
     }

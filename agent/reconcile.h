@@ -13,6 +13,8 @@
  *   kill      | NEVER_RAN            | CANCEL    | KILL, unless told           | -
  *   nothing   | -                    | CANCEL    | KILL, unless told           | REMOVE if delivered
  *
+ * A runner that is our child is waited for before its attempt is removed, or it would stay a zombie.
+ *
  * A slot is free when no attempt that is not OVER has a rank on it: a rank starts only after the end
  * of the former one is on record. Assignments are taken in the order of their attempt numbers'
  * arrival in the list, so two that want one slot don't overtake each other within one answer.

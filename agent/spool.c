@@ -29,6 +29,7 @@
 #define SPOOL_BACKOFF_MAX_MS 2000
 #define ANSWER_BYTES_MAX     (1 * MIB)
 #define IDLE_MS              60000
+#define UNWATCHED_LOOK_MS    200
 #define OUTPUTS_A_RANK       2
 
 /* All that is followed of one attempt. The spool's thread owns it. */
@@ -41,6 +42,7 @@ struct follow {
     struct output *outputs; /* OUTPUTS_A_RANK a rank */
     int *watches;           /* inotify, one a file */
     size_t watch_count;
+    bool unwatched; /* not all have one */
 };
 
 enum message_kind { MESSAGE_FOLLOW, MESSAGE_ENDED, MESSAGE_UPLOADED };
@@ -102,15 +104,20 @@ static void follow_free(struct follow *follow)
     free(follow);
 }
 
+/* A user has only so many inotify watches; a file without one is looked at every UNWATCHED_LOOK_MS. */
 static enum status watch_file(struct spool *spool, struct follow *follow, const char *folder,
                               int64_t rank, const char *name, struct error *err)
 {
     char path[LOCAL_FOLDER_BYTES + 64];
     TRY(fs_path(path, sizeof(path), err, "%s/rank-%lld/%s", folder, (long long)rank, name));
     const int watch = inotify_add_watch(spool->inotify_fd, path, IN_MODIFY);
-    if (watch < 0)
-        return error_set_errno(err, STATUS_INTERNAL, errno, "watch %s", path);
-    follow->watches[follow->watch_count++] = watch;
+    if (watch >= 0) {
+        follow->watches[follow->watch_count++] = watch;
+        return STATUS_OK;
+    }
+    if (!follow->unwatched)
+        log_write(LOG_WARN, "file_unwatched", strerror(errno), "path", path, NULL);
+    follow->unwatched = true;
     return STATUS_OK;
 }
 
@@ -269,20 +276,30 @@ static void rewind_all(struct spool *spool)
     }
 }
 
-/* The file that an acked line names goes to the uploader; nobody wants that of a stale one. */
-static void hand_over(struct spool *spool, struct batch_line *line, bool wanted)
+static void drop_upload(struct batch_line *line)
 {
-    struct upload *upload = line->upload;
-    const int64_t step = upload->kind == UPLOAD_SHARD ? upload->step : 0;
-    if (!wanted) {
-        events_upload_done(line->events, upload);
-        upload_free(upload);
-    } else if (!upload_submit(spool->uploader, upload)) {
-        return; /* no room: the line is read again for it */
-    } else if (step > line->events->newest_step) {
-        __atomic_store_n(&line->events->newest_step, step, __ATOMIC_RELEASE);
+    struct upload *upload = TAKE(line->upload);
+    if (!upload)
+        return;
+    events_upload_done(line->events, upload);
+    upload_free(upload);
+}
+
+static void note_newest(struct events *events, const struct upload *upload)
+{
+    if (upload && upload->kind == UPLOAD_SHARD && upload->step > events->newest_step)
+        __atomic_store_n(&events->newest_step, upload->step, __ATOMIC_RELEASE);
+}
+
+/* The files that acked lines name. Where there is no room, the line is read again for its file. */
+static void submit_uploads(struct spool *spool)
+{
+    for (size_t i = 0; i < spool->batch.count; i++) {
+        struct batch_line *line = &spool->batch.lines[i];
+        events_save(line->events);
+        if (line->taken && line->upload && upload_submit(spool->uploader, line->upload))
+            line->upload = NULL; /* it may be back and freed already */
     }
-    line->upload = NULL; /* it may be back and freed already */
 }
 
 /* Commits the lines that the answer covers, in order; false if some have to be sent again. */
@@ -301,9 +318,13 @@ static bool commit_lines(struct spool *spool, size_t acked_count, size_t stale_c
             continue;
         }
         events_acked(line->events, line->end);
-        if (line->upload)
-            hand_over(spool, line, acked);
+        line->taken = acked;
+        if (acked)
+            note_newest(line->events, line->upload);
+        else
+            drop_upload(line); /* nobody wants it */
     }
+    submit_uploads(spool);
     return all;
 }
 
@@ -313,8 +334,8 @@ static void drop_batch(struct spool *spool)
     for (size_t i = 0; i < spool->batch.count; i++) {
         struct batch_line *line = &spool->batch.lines[i];
         events_acked(line->events, line->end);
-        if (line->upload)
-            hand_over(spool, line, false);
+        drop_upload(line);
+        events_save(line->events);
     }
     batch_reset(&spool->batch);
 }
@@ -511,10 +532,19 @@ static void work(struct spool *spool)
     finish_drained(spool);
 }
 
+static bool any_unwatched(const struct spool *spool)
+{
+    for (size_t i = 0; i < spool->follow_count; i++) {
+        if (spool->follows[i]->unwatched)
+            return true;
+    }
+    return false;
+}
+
 static int next_wait_ms(const struct spool *spool)
 {
     const int64_t now_ms = clock_mono_ms();
-    int64_t until_ms = now_ms + IDLE_MS;
+    int64_t until_ms = now_ms + (any_unwatched(spool) ? UNWATCHED_LOOK_MS : IDLE_MS);
     if (now_ms < spool->retry_mono_ms)
         until_ms = spool->retry_mono_ms;
     else if (spool->batch.count > 0)

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #define ENVIRONMENT_BYTES_MAX (256 * KIB)
 #define REMOVE_TRIES          20
 #define REMOVE_PAUSE_MS       1
+#define END_WAIT_MS           500 /* for one process; what does not die of SIGKILL is not waited for */
 #define ROUNDS_MAX            3 /* what is killed may have forked in between */
 
 /* Whether the process's environment has a variable that starts with `wanted`. */
@@ -41,7 +43,12 @@ static bool kill_if_ours(pid_t pid, const char *wanted)
 {
     CLEANUP(fd_cleanup) const int fd = pidfd_open(pid, 0);
     /* Opened before looked at: if the number changes hands now, the signal reaches nobody. */
-    return fd >= 0 && belongs(pid, wanted) && pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0;
+    if (fd < 0 || !belongs(pid, wanted) || pidfd_send_signal(fd, SIGKILL, NULL, 0) != 0)
+        return false;
+    /* Its end is what the caller is about to report. */
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    (void)poll(&end, 1, END_WAIT_MS);
+    return true;
 }
 
 static size_t sweep_once(const char *wanted)

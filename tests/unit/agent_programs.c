@@ -47,6 +47,16 @@ bool wait_pid_gone(pid_t pid)
     return false;
 }
 
+bool wait_gone(const char *path)
+{
+    for (int64_t end = clock_mono_ms() + PATIENCE_MS; clock_mono_ms() < end;) {
+        if (!fs_exists(path))
+            return true;
+        clock_sleep_ms(LOOK_MS);
+    }
+    return false;
+}
+
 bool wait_file(const char *path)
 {
     for (int64_t end = clock_mono_ms() + PATIENCE_MS; clock_mono_ms() < end;) {

@@ -13,6 +13,7 @@ bool pid_alive(pid_t pid); /* zombies are dead */
 /* Looks every few milliseconds, for at most ten seconds. */
 bool wait_pid_gone(pid_t pid);
 bool wait_file(const char *path);
+bool wait_gone(const char *path);
 /* The number in a file, once it is there and ends with a newline; -1 after ten seconds. */
 int64_t wait_number(const char *path);
 void write_text(const char *path, const char *text, mode_t mode);

@@ -3,6 +3,7 @@
  * script: what a node does, seen from both of its sides.
  */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -84,9 +85,7 @@ static void a_job_runs_and_all_it_says_arrives_in_order(void **state)
     fake_desire(rig->fake, NULL, 0);
     (void)await(rig, gone);
     attempt_path(rig, "", path);
-    for (int i = 0; i < 500 && fs_exists(path); i++)
-        clock_sleep_ms(10);
-    assert_false(fs_exists(path));
+    assert_true(wait_gone(path));
 }
 
 static void an_end_is_told_at_once(void **state)
@@ -259,9 +258,7 @@ static void after_an_outage_only_the_newest_checkpoint_goes_up(void **state)
     (void)await(rig, ended);
     fake_desire(rig->fake, NULL, 0);
     attempt_path(rig, "", path);
-    for (int i = 0; i < 1000 && fs_exists(path); i++)
-        clock_sleep_ms(10);
-    assert_false(fs_exists(path)); /* so all is delivered */
+    assert_true(wait_gone(path)); /* so all is delivered */
     const struct look *seen = look(rig);
     assert_int_equal(seen->seen.line_count, 7);
     assert_in_range(seen->seen.upload_count, 1, 2); /* the first may have been on its way */
@@ -269,18 +266,79 @@ static void after_an_outage_only_the_newest_checkpoint_goes_up(void **state)
                         "/v1/agent/checkpoints/" JOB "/1/6/0");
 }
 
-static void an_agent_that_was_replaced_stops_itself(void **state)
+static void an_agent_that_was_replaced_stops_itself_and_what_it_ran(void **state)
 {
     struct rig *rig = *state;
-    int none = 0;
     int status = 0;
+    train(rig, "while :; do sleep 1; done\n");
     begin(rig);
-    assert_true(fake_wait(rig->fake, synced, &none));
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
     fake_fence(rig->fake);
     desire(rig); /* lets the held sync go */
     assert_int_equal(waitpid(rig->pid, &status, 0), rig->pid);
     rig->pid = 0;
     assert_int_equal(WEXITSTATUS(status), 1);
+    assert_true(wait_pid_gone(rank));
+}
+
+/* It is not known what ran, only whose it was: it is killed, told as lost, and not run again. */
+static void an_attempt_whose_intent_is_torn_is_lost_and_never_run_twice(void **state)
+{
+    struct rig *rig = *state;
+    char path[512];
+    train(rig, "echo x >>\"$REPRISE_DATA_DIR/starts\"; while :; do sleep 1; done\n");
+    begin(rig);
+    desire(rig);
+    const pid_t rank = (pid_t)await(rig, runs).number;
+    (void)end_agent(rig, SIGKILL);
+    attempt_path(rig, "intent.json", path);
+    write_text(path, "{\"boot_id\":\"", 0600);
+    start_agent(rig, "cpu:2", false);
+    assert_string_equal(await(rig, ended).word, "runner_lost");
+    assert_true(wait_pid_gone(rank));
+    fake_desire(rig->fake, NULL, 0);
+    (void)await(rig, gone);
+    char starts[256];
+    struct stat info;
+    (void)snprintf(starts, sizeof(starts), "%s/starts", rig->dataset);
+    assert_int_equal(stat(starts, &info), 0);
+    assert_int_equal(info.st_size, strlen("x\n"));
+}
+
+static bool has_children(pid_t pid)
+{
+    char path[300];
+    bool found = false;
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    assert_non_null(tasks);
+    for (const struct dirent *entry = readdir(tasks); entry; entry = readdir(tasks)) {
+        CLEANUP(buf_clear) struct buf text;
+        buf_init(&text, 64 * KIB);
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/children", (int)pid, entry->d_name);
+        found = found || (fs_read_file(path, &text, NULL) == STATUS_OK && text.size > 0);
+    }
+    (void)closedir(tasks);
+    return found;
+}
+
+/* A runner is reaped before its attempt is forgotten. */
+static void a_node_gathers_no_zombies(void **state)
+{
+    struct rig *rig = *state;
+    char path[512];
+    train(rig, "exit 0\n");
+    begin(rig);
+    for (int i = 0; i < 10; i++) {
+        rig->assignment.attempt = i + 1;
+        desire(rig);
+        (void)await(rig, ended);
+        attempt_path(rig, "", path);
+        fake_desire(rig->fake, NULL, 0);
+        assert_true(wait_gone(path));
+    }
+    assert_false(has_children(rig->pid));
 }
 
 static void a_fenced_attempt_has_its_uploads_dropped(void **state)
@@ -294,9 +352,7 @@ static void a_fenced_attempt_has_its_uploads_dropped(void **state)
     assert_int_equal(await(rig, ended).number, 1);
     fake_desire(rig->fake, NULL, 0);
     attempt_path(rig, "", path);
-    for (int i = 0; i < 500 && fs_exists(path); i++)
-        clock_sleep_ms(10);
-    assert_false(fs_exists(path));
+    assert_true(wait_gone(path));
 }
 
 static void resume_from(struct rig *rig, const char *bytes)
@@ -417,7 +473,9 @@ int main(void)
         TEST(a_runner_that_dies_is_named_and_leaves_nothing),
         TEST(nothing_is_lost_while_the_controller_is_away),
         TEST(after_an_outage_only_the_newest_checkpoint_goes_up),
-        TEST(an_agent_that_was_replaced_stops_itself),
+        TEST(an_agent_that_was_replaced_stops_itself_and_what_it_ran),
+        TEST(an_attempt_whose_intent_is_torn_is_lost_and_never_run_twice),
+        TEST(a_node_gathers_no_zombies),
         TEST(a_fenced_attempt_has_its_uploads_dropped),
         TEST(a_node_resumes_from_its_own_disk),
         TEST(a_node_fetches_what_it_does_not_have_and_checks_it),

@@ -78,6 +78,7 @@ static struct upload *ack_all(struct rig *rig)
         if (rig->batch.lines[i].upload)
             last = TAKE(rig->batch.lines[i].upload);
     }
+    events_save(&rig->events);
     batch_reset(&rig->batch);
     return last;
 }
