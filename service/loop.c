@@ -80,8 +80,8 @@ static void *grown(void *items, size_t *capacity, size_t count, size_t item_byte
     return larger;
 }
 
-static void mark(struct marks *marks, enum loop_change_kind kind, const char *id, int64_t revision,
-                 bool terminal)
+static struct loop_change *mark(struct marks *marks, enum loop_change_kind kind, const char *id,
+                                int64_t revision, bool terminal)
 {
     for (size_t i = marks->count;
          i-- > 0;) { /* what changes twice in a batch does so close together */
@@ -89,7 +89,7 @@ static void mark(struct marks *marks, enum loop_change_kind kind, const char *id
         if (item->kind == kind && strcmp(item->id, id) == 0) {
             item->revision = revision > item->revision ? revision : item->revision;
             item->terminal = item->terminal || terminal;
-            return;
+            return item;
         }
         if (marks->count - i > 64)
             break;
@@ -98,6 +98,7 @@ static void mark(struct marks *marks, enum loop_change_kind kind, const char *id
     struct loop_change *item = &marks->items[marks->count++];
     *item = (struct loop_change){.kind = kind, .revision = revision, .terminal = terminal};
     memcpy(item->id, id, sizeof(item->id));
+    return item;
 }
 
 static void mark_dropped(struct loop *loop, const char *job, int64_t attempt, int64_t step)
@@ -142,7 +143,8 @@ static bool note_effects(struct loop *loop)
         if (effect->kind == EFFECT_JOB_INSERT || effect->kind == EFFECT_JOB_UPDATE ||
             effect->kind == EFFECT_JOB_RESULT)
             mark(&loop->changes, LOOP_JOB_CHANGED, effect->job.id, effect->job.revision,
-                 job_state_is_terminal(effect->job.state));
+                 job_state_is_terminal(effect->job.state))
+                ->ran = effect->job.attempt > 0;
         else if (effect->kind == EFFECT_NODE_PUT)
             mark(&loop->changes, LOOP_NODE_CHANGED, effect->node.id, effect->node.revision, false);
         else if (effect->kind == EFFECT_DESIRED)

@@ -62,6 +62,7 @@ struct loop_change {
     char id[ID_BYTES_MAX];
     int64_t revision;
     bool terminal; /* the job has come to its end */
+    bool ran;      /* it has had an attempt */
 };
 
 struct loop_hooks {

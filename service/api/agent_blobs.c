@@ -16,6 +16,7 @@
 #include "service/api/agent.h"
 #include "service/api/disk.h"
 #include "service/api/job_view.h"
+#include "service/api/tidy.h"
 
 struct upload {
     struct api_call call;
@@ -243,8 +244,10 @@ bool agent_shard_sink(struct http_request *request, const char *bytes, size_t si
 static void shard_recorded(struct http_request *request)
 {
     const struct upload *upload = http_context(request);
-    if (!api_succeeded(request, &upload->call))
+    if (!api_succeeded(request, &upload->call)) {
+        tidy_job(api_of(request), upload->job); /* it came too late: nobody will name it */
         return;
+    }
     const bool committed = upload->call.loop.reply.committed;
     http_reply_json(request, committed ? 201 : 202,
                     json_pack("{s:s, s:I, s:I, s:I, s:b, s:s}", "job", upload->job, "attempt",
@@ -334,7 +337,11 @@ bool agent_artifact_sink(struct http_request *request, const char *bytes, size_t
 static void artifact_durable(struct http_request *request)
 {
     const struct upload *upload = http_context(request);
-    if (durable(request, upload))
+    if (!durable(request, upload))
+        return;
+    if (!attempt_passes(request, upload->job, upload->attempt))
+        tidy_job(api_of(request), upload->job); /* its attempt ended while it came */
+    else
         http_reply_json(
             request, 201,
             json_pack("{s:s, s:I}", "sha256", upload->sha256, "bytes", (json_int_t)upload->bytes));

@@ -13,6 +13,7 @@
 #include "service/api/disk.h"
 #include "service/api/feed.h"
 #include "service/api/readers.h"
+#include "service/api/tidy.h"
 #include "service/api/watch.h"
 
 #define PEOPLE_CONNECTIONS    1024
@@ -48,6 +49,8 @@ static void on_changed(void *context, const struct loop_change *changes, size_t 
             feed_job_changed(api->feed, changes[i].id);
         else
             feed_node_changed(api->feed, changes[i].id);
+        if (changes[i].terminal && changes[i].ran)
+            tidy_job(api, changes[i].id);
         if (changes[i].terminal)
             feed_log_grew(api->feed, changes[i].id); /* who follows its log may end */
     }
@@ -132,34 +135,13 @@ static enum status prepare_database(struct api *api, struct store *store, struct
     return any_operator ? STATUS_OK : make_operator_token(api, store, err);
 }
 
-/* Is a blob named by the database? A doubt keeps it. */
-static bool keep_blob(void *context, const char *text)
-{
-    struct reader *reader = context;
-    struct blob_key key;
-    struct error err = {0};
-    if (!blob_key_parse(text, &key))
-        return false;
-    if (key.is_shard) {
-        struct shard_row row;
-        return reader_shard(reader, key.job, key.attempt, key.step, key.shard, &row, &err) !=
-               STATUS_NOT_FOUND;
-    }
-    struct job_view view;
-    const enum status status = reader_job(reader, key.job, &view, &err);
-    if (status != STATUS_OK)
-        return status != STATUS_NOT_FOUND;
-    /* A live job's artifact may be uploaded and its result not posted yet. */
-    return !job_state_is_terminal(view.row.state) || view.row.result_attempt == key.attempt;
-}
-
 static enum status open_blobs(struct api *api, struct store *store, struct error *err)
 {
     char folder[1024];
     size_t removed = 0;
     TRY(fs_path(folder, sizeof(folder), err, "%s/blobs", api->data_dir));
     TRY(blobs_local_open(folder, BLOB_FREE_PERCENT_MIN, &api->blobs, err));
-    TRY(blobs_sweep(api->blobs, keep_blob, store_reader(store), &removed, err));
+    TRY(tidy_all(api->blobs, store_reader(store), &removed, err));
     if (removed > 0) {
         char count[24];
         snprintf(count, sizeof(count), "%zu", removed);

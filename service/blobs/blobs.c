@@ -58,8 +58,8 @@ enum status blob_remove_under(struct blobs *blobs, const char *prefix, struct er
     return blobs->ops->remove_under(blobs, prefix, err);
 }
 
-enum status blobs_sweep(struct blobs *blobs, blob_keep_fn *keep, void *context, size_t *out_removed,
-                        struct error *err)
+enum status blobs_sweep(struct blobs *blobs, const char *job, blob_keep_fn *keep, void *context,
+                        size_t *out_removed, struct error *err)
 {
-    return blobs->ops->sweep(blobs, keep, context, out_removed, err);
+    return blobs->ops->sweep(blobs, job, keep, context, out_removed, err);
 }

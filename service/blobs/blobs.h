@@ -51,7 +51,7 @@ struct blob_ops {
                        struct error *err);
     enum status (*remove)(struct blobs *blobs, const char *key, struct error *err);
     enum status (*remove_under)(struct blobs *blobs, const char *prefix, struct error *err);
-    enum status (*sweep)(struct blobs *blobs, blob_keep_fn *keep, void *context,
+    enum status (*sweep)(struct blobs *blobs, const char *job, blob_keep_fn *keep, void *context,
                          size_t *out_removed, struct error *err);
 };
 
@@ -108,8 +108,11 @@ MUST_CHECK enum status blob_remove(struct blobs *blobs, const char *key, struct 
 /* All blobs of "checkpoints/<job>/<attempt>/<step>", "checkpoints/<job>", "artifacts/<job>", ... */
 MUST_CHECK enum status blob_remove_under(struct blobs *blobs, const char *prefix,
                                          struct error *err);
-/* Removes every blob that `keep` does not want. At start, before anyone uploads. */
-MUST_CHECK enum status blobs_sweep(struct blobs *blobs, blob_keep_fn *keep, void *context,
-                                   size_t *out_removed, struct error *err);
+/*
+ * Removes every blob of the job (NULL: of all jobs) that `keep` does not want. Others may upload
+ * meanwhile: what may still be named by the database is wanted.
+ */
+MUST_CHECK enum status blobs_sweep(struct blobs *blobs, const char *job, blob_keep_fn *keep,
+                                   void *context, size_t *out_removed, struct error *err);
 
 #endif

@@ -274,45 +274,72 @@ static enum status remove_under(struct blobs *base, const char *prefix, struct e
     return status;
 }
 
-static enum status sweep_entry(const struct local *local, const FTSENT *entry, blob_keep_fn *keep,
-                               void *context, size_t *removed, struct error *err)
+struct sweep {
+    struct local *local;
+    blob_keep_fn *keep;
+    void *context;
+    short keep_level; /* folders at and above this level stay */
+    size_t removed;
+};
+
+static void remove_if_empty(struct local *local, const char *folder)
+{
+    pthread_mutex_lock(&local->tree); /* nobody makes it for a blob that is about to come */
+    (void)rmdir(folder);              /* stays when it is not empty */
+    pthread_mutex_unlock(&local->tree);
+}
+
+static enum status sweep_entry(struct sweep *sweep, const FTSENT *entry, struct error *err)
 {
     if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR)
         return error_set_errno(err, status_of_errno(entry->fts_errno), entry->fts_errno, "read %s",
                                entry->fts_path);
-    if (entry->fts_info == FTS_DP && entry->fts_level >= 1)
-        (void)rmdir(entry->fts_path); /* stays when it is not empty */
-    if (entry->fts_info == FTS_D || entry->fts_info == FTS_DP)
+    if (entry->fts_info == FTS_DP && entry->fts_level > sweep->keep_level)
+        remove_if_empty(sweep->local, entry->fts_path);
+    if (entry->fts_info == FTS_D || entry->fts_info == FTS_DP || entry->fts_info == FTS_NS)
+        return STATUS_OK; /* the last: it was never there, or is gone already */
+    const char *key = entry->fts_path + strlen(sweep->local->folder) + 1;
+    if (sweep->keep(sweep->context, key))
         return STATUS_OK;
-    const char *key = entry->fts_path + strlen(local->folder) + 1;
-    if (keep(context, key))
-        return STATUS_OK;
-    if (unlink(entry->fts_path) != 0)
+    if (unlink(entry->fts_path) != 0 && errno != ENOENT)
         return error_set_errno(err, status_of_errno(errno), errno, "remove %s", entry->fts_path);
-    (*removed)++;
+    sweep->removed++;
     return STATUS_OK;
 }
 
-static enum status sweep(struct blobs *base, blob_keep_fn *keep, void *context, size_t *out_removed,
-                         struct error *err)
+static enum status sweep_root(const struct local *local, const char *top, const char *job,
+                              char out[LOCAL_PATH_BYTES], struct error *err)
+{
+    if (job == NULL)
+        return fs_path(out, LOCAL_PATH_BYTES, err, "%s/%s", local->folder, top);
+    char key[BLOB_KEY_BYTES];
+    TRY(fs_path(key, sizeof key, err, "%s/%s", top, job));
+    return path_of(local, key, out, err);
+}
+
+static enum status sweep(struct blobs *base, const char *job, blob_keep_fn *keep, void *context,
+                         size_t *out_removed, struct error *err)
 {
     struct local *local = (struct local *)base;
     char checkpoints[LOCAL_PATH_BYTES];
     char artifacts[LOCAL_PATH_BYTES];
-    TRY(fs_path(checkpoints, sizeof checkpoints, err, "%s/" BLOB_TOP_CHECKPOINTS, local->folder));
-    TRY(fs_path(artifacts, sizeof artifacts, err, "%s/" BLOB_TOP_ARTIFACTS, local->folder));
+    TRY(sweep_root(local, BLOB_TOP_CHECKPOINTS, job, checkpoints, err));
+    TRY(sweep_root(local, BLOB_TOP_ARTIFACTS, job, artifacts, err));
     char *roots[] = {checkpoints, artifacts, NULL};
     FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
     if (walk == NULL)
         return error_set_errno(err, status_of_errno(errno), errno, "walk %s", local->folder);
-    size_t removed = 0;
+    struct sweep sweep = {.local = local,
+                          .keep = keep,
+                          .context = context,
+                          .keep_level = job == NULL ? FTS_ROOTLEVEL : FTS_ROOTPARENTLEVEL};
     enum status status = STATUS_OK;
     const FTSENT *entry = NULL;
     while (status == STATUS_OK && (entry = fts_read(walk)) != NULL)
-        status = sweep_entry(local, entry, keep, context, &removed, err);
+        status = sweep_entry(&sweep, entry, err);
     (void)fts_close(walk);
     if (status == STATUS_OK)
-        *out_removed = removed;
+        *out_removed = sweep.removed;
     return status;
 }
 

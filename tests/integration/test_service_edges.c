@@ -286,6 +286,66 @@ static void a_node_says_nothing_of_ranks_that_are_not_on_it(void **state)
     assert_true(rank_is_shown(cluster, job));
 }
 
+/* ---------------------------------------------------------------- what nobody names any more */
+
+static long put_artifact(struct cluster *cluster, const char *job)
+{
+    char path[1200];
+    snprintf(path, sizeof(path), "%s/credential.json", cluster_node_dir(cluster, 0));
+    CLEANUP(json_cleanup) json_t *credential = json_load_file(path, 0, NULL);
+    assert_non_null(credential);
+    CLEANUP(http_client_cleanup) struct http_client *client = NULL;
+    const struct http_client_options options = {
+        .base_url = cluster_agents_url(cluster),
+        .token = json_string_value(json_object_get(credential, "node_token")),
+        .connect_timeout_ms = 5000};
+    struct error err = {0};
+    assert_ok(http_client_new(&options, &client, &err), &err);
+    CLEANUP(buf_clear) struct buf answer;
+    buf_init(&answer, MIB);
+    snprintf(path, sizeof(path), "/v1/agent/artifacts/%s/1/model.safetensors", job);
+    struct http_exchange exchange = {.method = "PUT",
+                                     .path = path,
+                                     .content_type = "application/octet-stream",
+                                     .body = "half a model",
+                                     .body_bytes = 12,
+                                     .timeout_ms = process_patience(WAIT_MS),
+                                     .out_body = &answer};
+    assert_ok(http_client_send(client, &exchange, &err), &err);
+    return exchange.out_code;
+}
+
+static void a_model_without_a_result_goes_when_its_job_ends(void **state)
+{
+    (void)state;
+    const struct cluster_options options = {.nodes = 1};
+    CLEANUP(cluster_cleanup) struct cluster *cluster = cluster_start(&options);
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("half");
+    cluster_spec_set(spec, "training.steps", json_integer(10000000));
+    char job[ID_BYTES_MAX];
+    cluster_submit(cluster, spec, job);
+    json_decref(cluster_wait_step(cluster, job, 1, 1, WAIT_MS));
+    const int64_t step = cluster_wait_checkpoint(cluster, job, 1, WAIT_MS);
+    assert_true(step > 0);
+    assert_int_equal(put_artifact(cluster, job), 201);
+    char artifacts[1200];
+    char checkpoints[1200];
+    snprintf(artifacts, sizeof(artifacts), "%s/service/blobs/artifacts/%s", cluster_dir(cluster),
+             job);
+    snprintf(checkpoints, sizeof(checkpoints), "%s/service/blobs/checkpoints/%s",
+             cluster_dir(cluster), job);
+    assert_true(fs_exists(artifacts));
+
+    cluster_post(cluster, "/v1/jobs/%s/cancel", job);
+    json_decref(cluster_wait_state(cluster, job, "cancelled", WAIT_MS));
+    const int64_t deadline_ms = clock_mono_ms() + process_patience(WAIT_MS);
+    while (fs_exists(artifacts) && clock_mono_ms() < deadline_ms)
+        (void)metric(cluster, "uptime_seconds");
+    assert_false(fs_exists(artifacts));
+    assert_true(fs_exists(checkpoints)); /* these have rows */
+    assert_int_equal(put_artifact(cluster, job), 409);
+}
+
 /* ---------------------------------------------------------------- a full disk */
 
 /* Leaves no byte free. */
@@ -349,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_dry_run_leaves_nothing_behind),
         cmocka_unit_test(one_key_does_not_retry_two_jobs),
         cmocka_unit_test(a_node_says_nothing_of_ranks_that_are_not_on_it),
+        cmocka_unit_test(a_model_without_a_result_goes_when_its_job_ends),
         cmocka_unit_test(a_full_disk_refuses_new_jobs_until_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
