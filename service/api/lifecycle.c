@@ -24,7 +24,7 @@
 #define AGENTS_BYTES          (16 * KIB) /* one or two a node, held all the time */
 #define IDLE_TIMEOUT_S        30
 #define AGENTS_IDLE_TIMEOUT_S 120
-#define BODY_TIMEOUT_MS       60000
+#define ARRIVAL_TIMEOUT_MS    60000 /* of a head, of a body */
 #define LISTENER_THREADS      2
 #define DESCRIPTORS_RESERVED  256 /* for databases, blobs, logs */
 #define DRAIN_MS              1500
@@ -180,7 +180,7 @@ static enum status open_servers(struct api *api, const struct api_options *optio
         .connections_max = PEOPLE_CONNECTIONS,
         .connections_per_address_max = PEOPLE_PER_ADDRESS,
         .idle_timeout_s = IDLE_TIMEOUT_S,
-        .body_timeout_ms = BODY_TIMEOUT_MS,
+        .arrival_timeout_ms = ARRIVAL_TIMEOUT_MS,
         .connection_bytes = PEOPLE_BYTES,
     };
     const struct http_server_options agents = {
@@ -193,7 +193,7 @@ static enum status open_servers(struct api *api, const struct api_options *optio
         .connections_max = agents_connections(),
         .connections_per_address_max = AGENTS_PER_ADDRESS,
         .idle_timeout_s = AGENTS_IDLE_TIMEOUT_S,
-        .body_timeout_ms = BODY_TIMEOUT_MS,
+        .arrival_timeout_ms = ARRIVAL_TIMEOUT_MS,
         .connection_bytes = AGENTS_BYTES,
     };
     TRY(http_server_open(&agents, &api->agents_server, err));

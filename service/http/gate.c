@@ -43,6 +43,18 @@ static bool sizes_pass(struct http_request *request)
     return true;
 }
 
+/* A proxy before us could take one of the two for the body's end, and we the other. */
+static bool framing_passes(struct http_request *request)
+{
+    if (http_header(request, "Content-Length") == NULL ||
+        http_header(request, "Transfer-Encoding") == NULL)
+        return true;
+    http_reply_problem(request, 400, "bad_length",
+                       "expected Content-Length or Transfer-Encoding, got both");
+    request->close = true;
+    return false;
+}
+
 /*
  * On loopback a browser can be led here by a name that an attacker's DNS answers with 127.0.0.1; its
  * Host header tells.
@@ -246,7 +258,8 @@ static bool route_passes(struct http_request *request, const struct http_route *
 bool http_gate_pass(struct http_request *request, const struct http_route *routes,
                     struct auth *auth, bool loopback_only, const char *method)
 {
-    if (!sizes_pass(request) || (loopback_only && !host_passes(request)))
+    if (!sizes_pass(request) || !framing_passes(request) ||
+        (loopback_only && !host_passes(request)))
         return false;
     char *query = strchr(request->target, '?');
     if (query != NULL)

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "service/http/gate.h"
+#include "service/http/pace.h"
 
 #define STACK_BYTES      (256 * KIB)
 #define BACKLOG          1024
@@ -27,13 +28,39 @@ struct http_server {
     bool loopback;
     int listen_fd; /* until the daemon owns it; then -1 */
     _Atomic(struct MHD_Daemon *)
-        daemon; /* NULL until it serves: its threads begin before we have it */
+        daemon;        /* NULL until it serves: its threads begin before we have it */
+    struct pace *pace; /* while it serves */
     uint64_t id_start;
     _Atomic uint64_t requests;
     _Atomic size_t suspended;
     _Atomic size_t owed; /* requests that were read whole and whose answer is not sent yet */
     _Atomic uint64_t replies[CODES];
 };
+
+/* ---------------------------------------------------------------- one connection */
+
+static int socket_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+static void connection_moves(void *context, struct MHD_Connection *connection, void **peer,
+                             enum MHD_ConnectionNotificationCode what)
+{
+    struct http_server *server = context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        *peer = pace_enter(server->pace, socket_of(connection));
+    else
+        pace_leave(server->pace, *peer);
+}
+
+static void expect(struct MHD_Connection *connection, enum pace_part part)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (info != NULL)
+        pace_expect(info->socket_context, part);
+}
 
 /* ---------------------------------------------------------------- one request */
 
@@ -56,9 +83,9 @@ static void request_end(void *context, struct MHD_Connection *connection, void *
                         enum MHD_RequestTerminationCode why)
 {
     struct http_server *server = context;
-    (void)connection;
     (void)why;
     struct http_request *request = *request_slot;
+    expect(connection, PACE_HEAD);
     if (request != NULL && request->owed)
         atomic_fetch_sub(&server->owed, 1);
     http_request_free(request);
@@ -71,6 +98,7 @@ static void owe_answer(struct http_request *request)
     if (request->owed)
         return;
     request->owed = true;
+    expect(request->connection, PACE_NOTHING);
     atomic_fetch_add(&request->server->owed, 1);
 }
 
@@ -129,6 +157,7 @@ static enum MHD_Result headers_are_here(struct http_request *request, const char
     struct http_server *server = request->server;
     request->received_boot_ms = clock_boot_ms();
     request->received_mono_ms = clock_mono_ms();
+    expect(request->connection, PACE_BODY);
     if (!http_gate_pass(request, server->options.routes, server->options.auth, server->loopback,
                         method)) {
         request->content_length = announced_length(request);
@@ -166,9 +195,9 @@ static enum MHD_Result body_piece(struct http_request *request, const char *byte
             request->stage = HTTP_STAGE_THROW;
         return MHD_YES;
     }
-    if (clock_mono_ms() - request->received_mono_ms > request->server->options.body_timeout_ms) {
+    if (clock_mono_ms() - request->received_mono_ms > request->server->options.arrival_timeout_ms) {
         http_reply_problem(request, 408, "too_slow", "the body took over %lld ms",
-                           (long long)request->server->options.body_timeout_ms);
+                           (long long)request->server->options.arrival_timeout_ms);
         request->close = true;
         request->stage = HTTP_STAGE_THROW;
         return MHD_YES;
@@ -368,6 +397,7 @@ enum status http_server_open(const struct http_server_options *options, struct h
 enum status http_server_start(struct http_server *server, struct error *err)
 {
     const struct http_server_options *options = &server->options;
+    TRY(pace_new(options->arrival_timeout_ms, &server->pace, err));
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_request, server, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL, MHD_OPTION_LISTEN_SOCKET,
@@ -377,8 +407,9 @@ enum status http_server_start(struct http_server *server, struct error *err)
         options->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
         options->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->connection_bytes,
         MHD_OPTION_NOTIFY_COMPLETED, request_end, server, MHD_OPTION_URI_LOG_CALLBACK,
-        request_begin, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+        request_begin, server, MHD_OPTION_NOTIFY_CONNECTION, connection_moves, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_END);
     if (daemon == NULL)
         return error_set(err, STATUS_INTERNAL, "listener %s could not start", options->name);
     server->listen_fd = -1;
@@ -414,6 +445,7 @@ void http_server_close(struct http_server *server)
         return;
     if (atomic_load(&server->daemon) != NULL)
         MHD_stop_daemon(atomic_load(&server->daemon));
+    pace_free(server->pace);
     fd_cleanup(&server->listen_fd);
     free(server);
 }

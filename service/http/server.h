@@ -11,8 +11,7 @@
  *
  * Threads: open and close from one thread; the rest from any.
  * Errors:  what is wrong on the level of HTTP (404, 405, 413, ...) is answered here, as a problem.
- *          Bytes that libmicrohttpd itself can't read as HTTP (a malformed request line, headers
- *          over the connection's memory) get its own short answer of the same code.
+ *          Bytes that libmicrohttpd itself can't read as HTTP get its own short answer (README.md).
  */
 
 #include <stdbool.h>
@@ -38,8 +37,8 @@ struct http_server_options {
     unsigned connections_max;
     unsigned connections_per_address_max;
     unsigned idle_timeout_s;
-    int64_t body_timeout_ms; /* a collected body must be here by then, against slow senders */
-    size_t connection_bytes; /* memory of each connection: also bounds its headers */
+    int64_t arrival_timeout_ms; /* a head, and then a body, must be here by then (pace.h) */
+    size_t connection_bytes;    /* memory of each connection: also bounds its headers */
 };
 
 /* Binds the address; whoever connects from now on is answered after http_server_start(). */

@@ -24,6 +24,8 @@
 #define SINK_BYTES_MAX 1000
 #define HOLD_MS        100
 #define ANSWER_BYTES   (1 * MIB)
+#define ARRIVAL_MS     400
+#define DRIP_MS        20
 #define WAIT_MS        5000
 
 struct fixture {
@@ -152,7 +154,7 @@ static int setup(void **state)
         .connections_max = 64,
         .connections_per_address_max = 32,
         .idle_timeout_s = 10,
-        .body_timeout_ms = 60000,
+        .arrival_timeout_ms = ARRIVAL_MS,
         .connection_bytes = 32 * KIB,
     };
     assert_ok(http_server_open(&options, &fixture->server, &err), &err);
@@ -331,6 +333,10 @@ static void every_refusal_is_a_problem_with_its_code(void **state)
          "too_large", "Connection: close"},
         {"huge and announced", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 99999999999\r\n\r\n",
          413, "too_large", NULL},
+        {"two lengths",
+         "POST /echo HTTP/1.1\r\n" HOST
+         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         400, "bad_length", "Connection: close"},
         {"chunked too large",
          "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
          "30\r\n012345678901234567890123456789012345678901234567\r\n"
@@ -503,6 +509,55 @@ static void an_endless_body_is_cut_off(void **state)
     assert_true(sent < 64 * MIB);
 }
 
+/* Sends the text again and again, a byte at a time; how long until the server closed, -1: never. */
+static int64_t drip(const struct fixture *fixture, const char *head, const char *text)
+{
+    CLEANUP(fd_cleanup) const int fd = dial(fixture);
+    const int64_t began_ms = clock_mono_ms();
+    send_bytes(fd, head, strlen(head));
+    for (size_t at = 0; clock_mono_ms() - began_ms < WAIT_MS; at++) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        if (poll(&ready, 1, DRIP_MS) == 1 ||
+            send(fd, text + at % strlen(text), 1, MSG_NOSIGNAL) != 1)
+            return clock_mono_ms() - began_ms;
+    }
+    return -1;
+}
+
+/* Each byte would begin the library's own wait anew. */
+static void a_request_that_drips_in_is_closed(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const heads[] = {
+        "GET /pl",
+        "GET /plain HTTP/1.1\r\n" HOST,
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 900\r\n\r\n",
+        "PUT /sink HTTP/1.1\r\n" HOST "Content-Length: 900\r\n\r\n",
+        "POST /no/such HTTP/1.1\r\n" HOST "Content-Length: 900\r\n\r\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(heads); i++) {
+        const int64_t took_ms = drip(fixture, heads[i], "x");
+        if (took_ms < ARRIVAL_MS)
+            fail_msg("%s: closed after %lld ms", heads[i], (long long)took_ms);
+    }
+}
+
+static void a_connection_may_rest_between_requests(void **state)
+{
+    const struct fixture *fixture = *state;
+    CLEANUP(fd_cleanup) const int fd = dial(fixture);
+    CLEANUP(buf_clear) struct buf rest;
+    buf_init(&rest, MIB);
+    static const char request[] = "GET /plain HTTP/1.1\r\n" HOST "\r\n";
+    for (int i = 0; i < 2; i++) {
+        clock_sleep_ms(2 * ARRIVAL_MS);
+        CLEANUP(answer_clear) struct answer answer;
+        send_bytes(fd, request, sizeof(request) - 1);
+        receive(fd, &rest, &answer);
+        assert_int_equal(answer.code, 200);
+    }
+}
+
 /* ---------------------------------------------------------------- waiting */
 
 static void assert_hold(const struct fixture *fixture, int end)
@@ -647,6 +702,8 @@ int main(void)
         case_of(a_refused_request_leaves_the_connection_usable),
         case_of(a_streamed_body_arrives_whole),
         case_of(an_endless_body_is_cut_off),
+        case_of(a_request_that_drips_in_is_closed),
+        case_of(a_connection_may_rest_between_requests),
         case_of(a_hold_ends_at_its_deadline),
         case_of(a_hold_ends_when_it_is_woken),
         case_of(a_hold_ends_when_its_client_leaves),
