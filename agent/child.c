@@ -7,12 +7,12 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/pidfd.h"
 
 #define OUTPUT_MODE    0644
 #define CANCEL_LOOK_MS 100
@@ -110,7 +110,7 @@ static bool await_end(int pid_fd, int64_t deadline_ms, const bool *cancelled)
 enum status child_wait(pid_t pid, int64_t timeout_ms, const bool *cancelled, int *out_code,
                        struct error *err)
 {
-    CLEANUP(fd_cleanup) const int pid_fd = pidfd_open(pid, 0);
+    CLEANUP(fd_cleanup) const int pid_fd = pidfd_of(pid);
     const bool ended = pid_fd >= 0 && await_end(pid_fd, clock_mono_ms() + timeout_ms, cancelled);
     if (!ended)
         (void)kill(pid, SIGKILL);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/pidfd.h"
 
 #define EVENTS_MAX  32
 #define LOCALS_MAX  NODE_ATTEMPTS_MAX
@@ -198,7 +198,7 @@ static enum status take_runner(struct loop *loop, struct local *local, struct pr
 {
     local->link_fd = task->link_fd;
     task->link_fd = -1;
-    local->runner_pid_fd = pidfd_open(task->runner_pid, 0);
+    local->runner_pid_fd = pidfd_of(task->runner_pid);
     local->state = LOCAL_RUNNING;
     local->asked = DESIRED_RUN; /* a cancel that came too late becomes a kill at the next look */
     TRY(watch(loop, local->link_fd, err));
@@ -386,8 +386,7 @@ static void take_delivered(struct loop *loop)
 
 static void take_child_end(struct local *local)
 {
-    siginfo_t info;
-    (void)waitid(P_PIDFD, (id_t)local->runner_pid_fd, &info, WEXITED | WNOHANG);
+    pidfd_reap(local->runner_pid_fd);
     fd_cleanup(&local->runner_pid_fd);
     local->runner_pid_fd = -1;
 }

@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "agent/runner/runner_orders.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/pidfd.h"
 
 #define ENVIRONMENT_BYTES_MAX (256 * KIB)
 #define REMOVE_TRIES          20
@@ -41,9 +41,9 @@ static bool belongs(pid_t pid, const char *wanted)
 
 static bool kill_if_ours(pid_t pid, const char *wanted)
 {
-    CLEANUP(fd_cleanup) const int fd = pidfd_open(pid, 0);
+    CLEANUP(fd_cleanup) const int fd = pidfd_of(pid);
     /* Opened before looked at: if the number changes hands now, the signal reaches nobody. */
-    if (fd < 0 || !belongs(pid, wanted) || pidfd_send_signal(fd, SIGKILL, NULL, 0) != 0)
+    if (fd < 0 || !belongs(pid, wanted) || pidfd_kill(fd, SIGKILL) != 0)
         return false;
     /* Its end is what the caller is about to report. */
     struct pollfd end = {.fd = fd, .events = POLLIN};

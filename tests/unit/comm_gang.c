@@ -12,13 +12,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/fs.h"
+#include "base/pidfd.h"
 
 static const uint8_t secret[] = "a secret of the test, 32 bytes..";
 
@@ -96,7 +96,7 @@ void gang_start(struct gang *gang, gang_rank_fn *run, void *context)
 int gang_wait(struct gang *gang, int rank, int64_t timeout_ms)
 {
     int status = 0;
-    CLEANUP(fd_cleanup) int pidfd = (int)syscall(SYS_pidfd_open, gang->pids[rank], 0);
+    CLEANUP(fd_cleanup) int pidfd = pidfd_of(gang->pids[rank]);
     struct pollfd entry = {.fd = pidfd, .events = POLLIN};
     assert_true(pidfd >= 0);
     const bool ended = poll(&entry, 1, (int)timeout_ms) == 1;

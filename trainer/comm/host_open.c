@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/pidfd.h"
 #include "trainer/comm/host.h"
 #include "trainer/comm/net.h"
 #include "trainer/comm/rendezvous.h"
@@ -198,7 +198,7 @@ static enum status join_node(struct opening *opening, struct error *err)
         if (i == host->comm.rank || card->group_rank != mine->group_rank)
             continue;
         /* The process lives until the last barrier, or opening fails: the pid is its own. */
-        peer->pidfd = (int)syscall(SYS_pidfd_open, card->pid, 0);
+        peer->pidfd = pidfd_of(card->pid);
         if (peer->pidfd < 0)
             return error_set_errno(err, STATUS_UNAVAILABLE, errno, "watch rank %d, process %d", i,
                                    card->pid);
