@@ -52,18 +52,19 @@ static void print_wrapped(const char *text, size_t column)
     (void)putchar('\n');
 }
 
-/* The row's help, and what its other members say. */
+/* The row's help, and what its other members say; a help that tells the default itself has the last word. */
 static void describe_row(const struct option_row *row, char *out, size_t out_bytes)
 {
     char words[160] = "";
     if (row->kind == OPTION_ENUM)
         option_join_names(row->names, words, sizeof(words));
+    const char *initial = strstr(row->help, "(default") == NULL ? row->initial : NULL;
     const char *variable = row->environment != NULL ? row->environment : "";
     (void)snprintf(out, out_bytes, "%s%s%s%s%s%s%s%s%s%s%s", row->help,
                    words[0] != '\0' ? ": " : "", words,
                    row->kind == OPTION_LIST ? " (may be repeated)" : "",
-                   row->required ? " (required)" : "", row->initial != NULL ? " (default " : "",
-                   row->initial != NULL ? row->initial : "", row->initial != NULL ? ")" : "",
+                   row->required ? " (required)" : "", initial != NULL ? " (default " : "",
+                   initial != NULL ? initial : "", initial != NULL ? ")" : "",
                    variable[0] != '\0' ? " (or " : "", variable, variable[0] != '\0' ? ")" : "");
 }
 

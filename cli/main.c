@@ -96,6 +96,16 @@ static bool is_for_later(int argc, char **argv, int at)
     return false;
 }
 
+/* The first of a verb's two words. */
+static bool is_noun(const char *word)
+{
+    const size_t length = strlen(word);
+    for (size_t i = 0; i < COUNT_OF(verbs); i++)
+        if (strncmp(verb_name(verbs[i]), word, length) == 0 && verb_name(verbs[i])[length] == ' ')
+            return true;
+    return false;
+}
+
 /* What the user may have meant: the verbs of the same noun, or those with the same first letters. */
 static int complain_unknown(int argc, char **argv, int at)
 {
@@ -103,8 +113,9 @@ static int complain_unknown(int argc, char **argv, int at)
         fprintf(stderr, "reprise %s: comes in a later release\n", argv[at]);
         return EXIT_USAGE;
     }
-    fprintf(stderr, "reprise: there is no verb \"%s%s%s\"\n", argv[at], at + 1 < argc ? " " : "",
-            at + 1 < argc ? argv[at + 1] : "");
+    const bool two = at + 1 < argc && is_noun(argv[at]);
+    fprintf(stderr, "reprise: there is no verb \"%s%s%s\"\n", argv[at], two ? " " : "",
+            two ? argv[at + 1] : "");
     const char *separator = "hint: did you mean ";
     for (size_t i = 0; i < COUNT_OF(verbs); i++) {
         const char *name = verb_name(verbs[i]);

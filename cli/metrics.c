@@ -128,7 +128,8 @@ static const struct option_row metrics_rows[] = {
      .max = POINTS_MAX,
      .initial = "0",
      .value = "N",
-     .help = "at most so many a series, each with the minimum and maximum of its span"},
+     .help = "at most so many a series, each with the minimum and maximum of its span (default: as "
+             "many as the controller gives)"},
     {.name = "csv",
      .environment = "",
      .kind = OPTION_FLAG,

@@ -11,6 +11,8 @@
 
 #define POINTER_BYTES 160
 
+#define NAME_BYTES 64
+
 struct checker {
     const json_t *document;
     char *problem; /* NULL: nobody asks why */
@@ -32,12 +34,14 @@ static bool PRINTF_LIKE(3, 4)
     return false;
 }
 
-/* "#/a/b" */
-static const json_t *find(const json_t *document, const char *reference)
+const json_t *json_schema_find(const json_t *document, const char *reference)
 {
     const json_t *node = document;
-    for (const char *at = strchr(reference, '/'); at != NULL; at = strchr(at + 1, '/'))
-        node = json_object_getn(node, at + 1, strcspn(at + 1, "/"));
+    for (const char *at = strchr(reference, '/'); at != NULL; at = strchr(at + 1, '/')) {
+        char name[NAME_BYTES];
+        (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 1, "/"), at + 1);
+        node = json_object_get(node, name);
+    }
     if (node == NULL)
         fail_msg("nothing at %s", reference);
     return node;
@@ -249,7 +253,8 @@ static bool keyword_fits(const struct checker *checker, const json_t *schema, co
     if (is_in(said_elsewhere, keyword) || strncmp(keyword, "x-", 2) == 0)
         return true;
     if (strcmp(keyword, "$ref") == 0)
-        return check(checker, find(checker->document, json_string_value(want)), value, at, false);
+        return check(checker, json_schema_find(checker->document, json_string_value(want)), value,
+                     at, false);
     if (strcmp(keyword, "allOf") == 0 || strcmp(keyword, "anyOf") == 0 ||
         strcmp(keyword, "oneOf") == 0)
         return composition_fits(checker, keyword, want, value, at);
@@ -276,7 +281,7 @@ static bool declares(const json_t *document, const json_t *schema, const char *k
     if (json_object_get(json_object_get(schema, "properties"), key) != NULL ||
         json_is_object(others) || json_is_true(others) ||
         (reference != NULL &&
-         declares(document, find(document, json_string_value(reference)), key)))
+         declares(document, json_schema_find(document, json_string_value(reference)), key)))
         return true;
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         const json_t *list = json_object_get(schema, parts[i]);

@@ -18,4 +18,7 @@
 bool json_schema_check(const json_t *document, const json_t *schema, const json_t *value,
                        char problem[JSON_SCHEMA_PROBLEM_BYTES]);
 
+/* What "#/a/b" names in the document; fails the test if nothing is there. */
+const json_t *json_schema_find(const json_t *document, const char *reference);
+
 #endif

@@ -138,12 +138,7 @@ static void send_question(const struct question *question, const struct http_rou
 static const json_t *resolve(const json_t *schema)
 {
     const char *reference = json_string_value(json_object_get(schema, "$ref"));
-    const json_t *target = document;
-    if (reference == NULL)
-        return schema;
-    for (const char *at = strchr(reference, '/'); at != NULL; at = strchr(at + 1, '/'))
-        target = json_object_getn(target, at + 1, strcspn(at + 1, "/"));
-    return target;
+    return reference != NULL ? json_schema_find(document, reference) : schema;
 }
 
 /* What the document says of this code; a problem may be the default. */
