@@ -102,7 +102,7 @@ MUST_CHECK enum status json_problems_status(const struct json_problems *problems
 /* [{pointer, expected, got}], a new reference. */
 json_t *json_problems_encode(const struct json_problems *problems);
 
-/* Writes "90s", "15m", "2h", "500ms": the longest unit that divides it. */
+/* Writes "90s", "15m", "2h", "500ms": the longest unit that divides it, but "60s" and "24h". */
 void duration_format(int64_t duration_ms, char out[24]);
 /* The reverse of duration_format; false if it is no duration. */
 bool duration_parse(const char *text, int64_t *out_ms);

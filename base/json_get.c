@@ -183,9 +183,10 @@ bool json_opt_duration(const struct json_at *at, int64_t min_ms, int64_t max_ms,
 static const struct duration_unit {
     const char *name;
     int64_t ms;
+    int64_t least; /* written in this unit from so many on: people write "60s" and "24h" */
 } units[] = {
-    {"d", INT64_C(86400000)}, {"h", INT64_C(3600000)}, {"m", INT64_C(60000)},
-    {"s", INT64_C(1000)},     {"ms", INT64_C(1)},
+    {"d", INT64_C(86400000), 2}, {"h", INT64_C(3600000), 1}, {"m", INT64_C(60000), 2},
+    {"s", INT64_C(1000), 1},     {"ms", INT64_C(1), 1},
 };
 
 void duration_format(int64_t duration_ms, char out[24])
@@ -193,7 +194,8 @@ void duration_format(int64_t duration_ms, char out[24])
     size_t unit = 0;
     if (duration_ms == 0)
         unit = 3; /* "0s" */
-    while (duration_ms % units[unit].ms != 0)
+    while (duration_ms % units[unit].ms != 0 ||
+           (duration_ms != 0 && duration_ms / units[unit].ms < units[unit].least))
         unit++;
     (void)snprintf(out, 24, "%jd%s", (intmax_t)(duration_ms / units[unit].ms), units[unit].name);
 }

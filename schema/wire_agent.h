@@ -172,7 +172,7 @@ struct wire_result {
     char job[ID_BYTES_MAX];
     int64_t attempt;
     char model_sha256[65];      /* over the tensors' bytes in the order of their names */
-    char model_file_sha256[65]; /* over the file */
+    char model_file_sha256[65]; /* over the file; "": not said, the artifact's counts */
     int64_t model_bytes;
     json_t *metrics; /* object of numbers; owned */
 };

@@ -19,8 +19,10 @@ static void decode_exit(const struct json_at *at, struct wire_rank_report *out)
         return;
     const struct json_at code = json_at_key(at, "code");
     const struct json_at signal = json_at_key(at, "signal");
-    (void)json_get_int(&code, -1, EXIT_CODE_MAX, &out->exit_code);
     (void)json_opt_int(&signal, 0, SIGNAL_MAX, &out->exit_signal);
+    out->exit_code = -1;
+    if (json_present(&code) || out->exit_signal == 0) /* what a signal ended has no code */
+        (void)json_get_int(&code, -1, EXIT_CODE_MAX, &out->exit_code);
     wire_opt_bool(at, "oom", &out->exit_oom);
     /* A reason of a newer agent still is a failure that is nobody's decision: internal. */
     out->exit_reason = (enum reason)wire_word(at, "reason", reason_names, REASON_INTERNAL);
@@ -171,7 +173,9 @@ void wire_result_decode(const struct json_at *at, struct wire_result *out)
     const struct json_at model = json_at_key(at, "model");
     if (json_get_open_object(&model)) {
         wire_get_sha256(&model, "sha256", out->model_sha256);
-        wire_get_sha256(&model, "file_sha256", out->model_file_sha256);
+        const struct json_at file = json_at_key(&model, "file_sha256");
+        if (json_present(&file))
+            wire_get_sha256(&model, "file_sha256", out->model_file_sha256);
         wire_get_int(&model, "bytes", 0, &out->model_bytes);
     }
     const struct json_at metrics = json_at_key(at, "metrics");

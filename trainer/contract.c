@@ -109,7 +109,7 @@ enum status contract_read(char *const environment[], struct contract *out, struc
         {"REPRISE_SPEC", true, &contract.spec_path},
         {"REPRISE_EVENTS", true, &contract.events_path},
         {"REPRISE_DATA_DIR", true, &contract.data_dir},
-        {"REPRISE_DATA_CACHE", true, &contract.data_cache},
+        {"REPRISE_DATA_CACHE", false, &contract.data_cache},
         {"REPRISE_OUTPUT_DIR", true, &contract.output_dir},
         {"REPRISE_CHECKPOINT_DIR", true, &contract.checkpoint_dir},
         {"REPRISE_RESUME_FROM", false, &contract.resume_from},

@@ -6,7 +6,7 @@
  *
  * The environment is an argument, so this reads nothing by itself. Strings are borrowed from it.
  * What may be absent: RANK and its kin (one rank alone), a resume folder, shared memory (TCP is
- * used), the progress page, the bind address, the timeouts.
+ * used), the folder of decoded data, the progress page, the bind address, the timeouts.
  */
 
 #include <stdbool.h>
@@ -30,7 +30,7 @@ struct contract {
     int64_t attempt;
     const char *spec_path;
     const char *data_dir;
-    const char *data_cache;
+    const char *data_cache; /* NULL from contract_read(): main puts it into the output folder */
     const char *output_dir;
     const char *checkpoint_dir;
     const char *resume_from; /* folder with shards; NULL: fresh start */

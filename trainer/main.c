@@ -72,6 +72,12 @@ static int run_rank(char *const environment[], int64_t process_boot_ms)
     if (contract_read(environment, &contract, &err) != STATUS_OK)
         return fail(&err, TRAINER_EXIT_BAD_SPEC);
     contract.process_boot_ms = process_boot_ms;
+    static char cache[PATH_MAX];
+    if (contract.data_cache == NULL) {
+        if (fs_path(cache, sizeof(cache), &err, "%s/cache", contract.output_dir) != STATUS_OK)
+            return fail(&err, TRAINER_EXIT_BAD_SPEC);
+        contract.data_cache = cache;
+    }
     static struct train train; /* large, and there is one */
     const int code = run_contract(&contract, &train, &err);
     train_close(&train);

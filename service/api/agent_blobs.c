@@ -389,7 +389,7 @@ static enum status hash_fd(int fd, char out[SHA256_HEX_BYTES], struct error *err
 }
 
 /* The result names a file: it must be here, and be that file. */
-static enum status check_model(struct api *api, const struct wire_result *result, struct error *err)
+static enum status check_model(struct api *api, struct wire_result *result, struct error *err)
 {
     char key[BLOB_KEY_BYTES];
     char sha256[SHA256_HEX_BYTES];
@@ -407,6 +407,7 @@ static enum status check_model(struct api *api, const struct wire_result *result
     if (result->model_file_sha256[0] != '\0' && strcmp(sha256, result->model_file_sha256) != 0)
         return error_set(err, STATUS_INVALID, "model: expected file sha256 %s, it is %s",
                          result->model_file_sha256, sha256);
+    memcpy(result->model_file_sha256, sha256, sizeof(result->model_file_sha256));
     return STATUS_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/id.h"
 #include "schema/names.h"
 #include "service/api/job_view.h"
 #include "service/api/jobs.h"
@@ -70,7 +71,13 @@ static bool take_filter(struct http_request *request, struct job_filter *filter,
     filter->state = index >= 0 ? (enum job_state)index : JOB_QUEUED;
     filter->live_only = state != NULL && index < 0;
     const char *scope = http_caller(request)->project;
-    filter->project = scope[0] != '\0' ? scope : http_query(request, "project");
+    filter->project = http_query(request, "project");
+    if (scope[0] != '\0' && filter->project != NULL && strcmp(scope, filter->project) != 0) {
+        http_reply_problem(request, 404, "not_found", "there is no project %.64s", filter->project);
+        return false;
+    }
+    if (scope[0] != '\0')
+        filter->project = scope;
     filter->name = http_query(request, "name");
     filter->q = http_query(request, "q");
     if (http_query(request, "label") != NULL)
@@ -78,6 +85,8 @@ static bool take_filter(struct http_request *request, struct job_filter *filter,
     struct page page;
     if (!page_take(request, &page))
         return false;
+    if (page.cursor != NULL && !id_is_valid(page.cursor, "job"))
+        return page_refuse_cursor(request, page.cursor);
     filter->cursor = page.cursor;
     filter->limit = page.limit;
     return true;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool bad_cursor(struct http_request *request, const char *cursor)
+bool page_refuse_cursor(struct http_request *request, const char *cursor)
 {
     http_reply_problem(request, 400, "bad_query",
                        "query cursor: expected what an answer's next_cursor said, got \"%.64s\"",
@@ -20,7 +20,7 @@ bool page_take(struct http_request *request, struct page *out)
         return false;
     const char *cursor = http_query(request, "cursor");
     if (cursor != NULL && (cursor[0] == '\0' || strlen(cursor) >= PAGE_CURSOR_BYTES))
-        return bad_cursor(request, cursor);
+        return page_refuse_cursor(request, cursor);
     *out = (struct page){.limit = (size_t)limit, .cursor = cursor};
     return true;
 }
@@ -49,7 +49,7 @@ bool page_begin(struct http_request *request, struct buf *body, struct page_writ
         errno = 0;
         out->after = strtoll(page.cursor, &end, 10);
         if (errno != 0 || *end != '\0' || out->after < 0)
-            return bad_cursor(request, page.cursor);
+            return page_refuse_cursor(request, page.cursor);
     }
     page_open(&out->out);
     return true;

@@ -21,6 +21,8 @@ struct page {
 
 /* False: replied. */
 MUST_CHECK bool page_take(struct http_request *request, struct page *out);
+/* Replies that no answer ever gave this cursor; false. */
+bool page_refuse_cursor(struct http_request *request, const char *cursor);
 void page_open(struct out *out);
 void page_close(struct out *out, const char *next_cursor); /* "" is null */
 

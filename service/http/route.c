@@ -42,6 +42,17 @@ static void allow_add(char allow[HTTP_ALLOW_BYTES], const char *method)
     snprintf(allow + used, HTTP_ALLOW_BYTES - used, "%s%s", used > 0 ? ", " : "", method);
 }
 
+/* Two rows may fit one path, such as /healthz and /{file}: each method is named once. */
+static void allow_add_row(char allow[HTTP_ALLOW_BYTES], enum http_method method, unsigned *named)
+{
+    if ((*named & 1u << method) != 0)
+        return;
+    *named |= 1u << method;
+    if (method == HTTP_GET)
+        allow_add(allow, "HEAD");
+    allow_add(allow, http_method_names[method]);
+}
+
 void http_route_match(const struct http_route *table, const char *method, const char *path,
                       struct http_match *out)
 {
@@ -49,6 +60,7 @@ void http_route_match(const struct http_route *table, const char *method, const 
     if (strcmp(method, "HEAD") == 0)
         method = "GET";
     struct http_match match = {0};
+    unsigned named = 0;
     for (const struct http_route *row = table; row->path != NULL; row++) {
         if (!path_fits(row->path, path, &match))
             continue;
@@ -57,9 +69,7 @@ void http_route_match(const struct http_route *table, const char *method, const 
             *out = match;
             return;
         }
-        if (row->method == HTTP_GET)
-            allow_add(out->allow, "HEAD");
-        allow_add(out->allow, http_method_names[row->method]);
+        allow_add_row(out->allow, row->method, &named);
     }
 }
 

@@ -16,11 +16,10 @@
 #include "service/http/gate.h"
 #include "service/http/pace.h"
 
-#define STACK_BYTES      (256 * KIB)
-#define BACKLOG          1024
-#define CODES            600
-#define THROW_BYTES_MAX  (16 * MIB) /* of a refused body, read so that the sender sees the answer */
-#define SMALL_BODY_BYTES (256 * KIB)
+#define STACK_BYTES     (256 * KIB)
+#define BACKLOG         1024
+#define CODES           600
+#define THROW_BYTES_MAX (16 * MIB) /* of a refused body, read so that the sender sees the answer */
 
 struct http_server {
     struct http_server_options options;
@@ -130,12 +129,13 @@ static enum MHD_Result run(struct http_request *request, http_handler_fn *handle
 }
 
 /*
- * A problem is ready while the body may still be on its way. A small one is read first, so that the
- * sender sees the answer and keeps the connection; before a large one we answer and close.
+ * A problem is ready while the body may still be on its way. It is read first: most clients look for
+ * an answer only once they have sent everything, and a connection closed before loses it for them.
+ * We answer at once and close if the body is too large for that, or if the sender asked first.
  */
 static enum MHD_Result refuse(struct http_request *request)
 {
-    if (request->content_length > SMALL_BODY_BYTES) {
+    if (request->content_length > THROW_BYTES_MAX || http_header(request, "Expect") != NULL) {
         owe_answer(request);
         return queue_reply(request);
     }

@@ -424,6 +424,7 @@ static const struct exact exact_cases[] = {
     {"GET", "/v1/jobs?limit=1001", NULL, 400, "bad_query", NULL, "1..1000"},
     {"GET", "/v1/jobs?state=dead", NULL, 400, "bad_query", NULL, "state"},
     {"GET", "/v1/jobs?cursor=", NULL, 400, "bad_query", NULL, "cursor"},
+    {"GET", "/v1/jobs?cursor=zzz", NULL, 400, "bad_query", NULL, "cursor"},
     {"GET", "/v1/jobs/%s?revision=x", NULL, 400, "bad_query", NULL, "revision"},
     {"GET", "/v1/jobs/%s?revision=1&wait=never", NULL, 400, "bad_query", NULL, "wait"},
     {"GET", "/v1/jobs/%s/attempts?cursor=x", NULL, 400, "bad_query", NULL, "cursor"},

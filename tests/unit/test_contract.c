@@ -5,7 +5,7 @@
 
 #define ENOUGH                                                                             \
     "REPRISE_JOB_ID=job_1", "REPRISE_SPEC=/s", "REPRISE_EVENTS=/e", "REPRISE_DATA_DIR=/d", \
-        "REPRISE_DATA_CACHE=/c", "REPRISE_OUTPUT_DIR=/o", "REPRISE_CHECKPOINT_DIR=/k"
+        "REPRISE_OUTPUT_DIR=/o", "REPRISE_CHECKPOINT_DIR=/k"
 
 static enum status read_words(const char *const words[], struct contract *out, struct error *err)
 {
@@ -31,6 +31,7 @@ static void one_rank_needs_only_its_paths(void **state)
     assert_int_equal(contract.attempt, 1);
     assert_int_equal(contract.resume_step, 0);
     assert_null(contract.resume_from);
+    assert_null(contract.data_cache);
     assert_null(contract.progress_path);
     assert_string_equal(contract.checkpoint_dir, "/k");
     assert_int_equal(contract.hang_timeout_ms, CONTRACT_HANG_DEFAULT_MS);

@@ -492,6 +492,30 @@ static void a_streamed_body_arrives_whole(void **state)
     assert_string_equal(answer.body.data, "{\"bytes\":1000}");
 }
 
+static void a_refused_body_is_read_before_the_answer(void **state)
+{
+    const struct fixture *fixture = *state;
+    CLEANUP(answer_clear) struct answer answer;
+    CLEANUP(buf_clear) struct buf request;
+    buf_init(&request, 8 * MIB);
+    buf_append_text(&request, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 4194304\r\n\r\n");
+    static const char piece[MIB] = {0};
+    for (int i = 0; i < 4; i++)
+        buf_append(&request, piece, sizeof(piece));
+    ask(fixture, request.data, request.size, &answer); /* all of it goes out */
+    assert_problem(&answer, "refused", 413, "too_large");
+}
+
+static void a_sender_that_asks_first_is_refused_at_once(void **state)
+{
+    const struct fixture *fixture = *state;
+    CLEANUP(answer_clear) struct answer answer;
+    static const char head[] =
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 4194304\r\nExpect: 100-continue\r\n\r\n";
+    ask(fixture, head, sizeof(head) - 1, &answer);
+    assert_problem(&answer, "refused", 413, "too_large");
+}
+
 static void an_endless_body_is_cut_off(void **state)
 {
     const struct fixture *fixture = *state;
@@ -701,6 +725,8 @@ int main(void)
         case_of(paths_and_queries_are_taken_strictly),
         case_of(a_refused_request_leaves_the_connection_usable),
         case_of(a_streamed_body_arrives_whole),
+        case_of(a_sender_that_asks_first_is_refused_at_once),
+        case_of(a_refused_body_is_read_before_the_answer),
         case_of(an_endless_body_is_cut_off),
         case_of(a_request_that_drips_in_is_closed),
         case_of(a_connection_may_rest_between_requests),

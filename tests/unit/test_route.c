@@ -13,6 +13,8 @@ static const struct http_route table[] = {
     {HTTP_GET, "/v1/nodes/{id}", ROLES_PUBLIC, HTTP_BODY_NONE, 0, nothing, NULL, NULL},
     {HTTP_PUT, "/a/{b}/c/{d}", ROLES_PUBLIC, HTTP_BODY_NONE, 0, nothing, NULL, NULL},
     {HTTP_GET, "/", ROLES_PUBLIC, HTTP_BODY_NONE, 0, nothing, NULL, NULL},
+    {HTTP_GET, "/healthz", ROLES_PUBLIC, HTTP_BODY_NONE, 0, nothing, NULL, NULL},
+    {HTTP_GET, "/{file}", ROLES_PUBLIC, HTTP_BODY_NONE, 0, nothing, NULL, NULL},
     {.path = NULL},
 };
 
@@ -42,10 +44,11 @@ static void a_path_leads_to_the_row_that_fits_it_whole(void **state)
     assert_leads("GET", "/v1/nodes/tokens", "/v1/nodes/{id}");
     assert_leads("GET", "/", "/");
     assert_nowhere("GET", "", "");
-    assert_nowhere("GET", "/v1", "");
+    assert_leads("GET", "/v1", "/{file}");
     assert_nowhere("GET", "/v1/nodes/", "");
     assert_nowhere("GET", "/v1/nodes/a/b", "");
     assert_nowhere("GET", "/v1//nodes", "");
+    assert_leads("GET", "/healthz", "/healthz");
     assert_nowhere("GET", "/V1/nodes", "");
     assert_nowhere("GET", "*", "");
 }
@@ -55,6 +58,7 @@ static void another_method_is_told_which_there_are(void **state)
     (void)state;
     assert_nowhere("DELETE", "/v1/nodes", "HEAD, GET");
     assert_nowhere("PATCH", "/v1/nodes/tokens", "POST, HEAD, GET");
+    assert_nowhere("POST", "/healthz", "HEAD, GET"); /* /{file} fits too */
     assert_nowhere("get", "/v1/nodes", "HEAD, GET");
 }
 

@@ -390,6 +390,35 @@ static void a_result_survives_the_wire(void **state)
     assert_true(json_equal(got.metrics, metrics));
 }
 
+static void a_result_need_not_name_the_hash_of_the_file(void **state)
+{
+    (void)state;
+    CLEANUP(json_cleanup)
+    json_t *json = parse("{\"job\":\"j\",\"attempt\":1,\"model\":{\"sha256\":\"" SHA
+                         "\",\"bytes\":1},\"metrics\":{}}");
+    CLEANUP(wire_result_clear) struct wire_result got = {.attempt = 0};
+    const struct json_at root = root_of(json);
+    wire_result_decode(&root, &got);
+    assert_no_problems();
+    assert_string_equal(got.model_file_sha256, "");
+}
+
+static void an_end_by_a_signal_needs_no_code(void **state)
+{
+    (void)state;
+    CLEANUP(json_cleanup)
+    json_t *json = parse("{\"session\":1,\"boot_id\":\"b\",\"seq\":1,\"revision_seen\":0,"
+                         "\"observed\":[{\"job\":\"j\",\"attempt\":1,\"ranks\":[{\"rank\":0,"
+                         "\"exit\":{\"code\":null,\"signal\":9,\"oom\":false}}]}],\"slots\":[]}");
+    CLEANUP(wire_sync_clear) struct wire_sync got = {.session = 0};
+    const struct json_at root = root_of(json);
+    wire_sync_decode(&root, &got);
+    assert_no_problems();
+    assert_true(got.attempts[0].ranks[0].exited);
+    assert_int_equal(got.attempts[0].ranks[0].exit_code, -1);
+    assert_int_equal(got.attempts[0].ranks[0].exit_signal, 9);
+}
+
 static void a_result_is_hashes_and_numbers(void **state)
 {
     (void)state;
@@ -419,6 +448,8 @@ int main(void)
         cmocka_unit_test(nothing_new_is_not_nothing_desired),
         cmocka_unit_test(a_desired_phase_that_nobody_knows_is_refused),
         cmocka_unit_test(a_result_survives_the_wire),
+        cmocka_unit_test(a_result_need_not_name_the_hash_of_the_file),
+        cmocka_unit_test(an_end_by_a_signal_needs_no_code),
         cmocka_unit_test(a_result_is_hashes_and_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
