@@ -29,12 +29,14 @@ struct note {
 struct subscriber {
     struct http_stream *stream;
     struct feed_topics topics;
-    bool fresh; /* has not been told the state as it is */
+    char token[ID_BYTES_MAX]; /* on whose right it listens */
+    bool fresh;               /* has not been told the state as it is */
 };
 
 struct follower {
     struct http_stream *stream;
     char job[ID_BYTES_MAX];
+    char token[ID_BYTES_MAX];
     struct feed_log log; /* its job points at `job` */
 };
 
@@ -97,6 +99,12 @@ void feed_node_changed(struct feed *feed, const char *node)
 void feed_log_grew(struct feed *feed, const char *job)
 {
     note(feed, NOTE_LOG, job);
+}
+
+/* Its client is there, and its token has neither been revoked nor expired meanwhile. */
+static bool may_listen(const struct feed *feed, struct http_stream *stream, const char *token)
+{
+    return !http_stream_closed(stream) && auth_is_valid(feed->api->auth, token, clock_wall_ms());
 }
 
 /* ---------------------------------------------------------------- telling */
@@ -258,7 +266,7 @@ static bool follow_stream(struct feed *feed, struct follower *follower, size_t w
 /* Sends what there is. False: the follower is done. */
 static bool follow_on(struct feed *feed, struct lent *lent, struct follower *follower)
 {
-    if (http_stream_closed(follower->stream))
+    if (!may_listen(feed, follower->stream, follower->token))
         return false;
     if (http_stream_pending(follower->stream) > 0)
         return true;
@@ -310,7 +318,7 @@ static void drop_closed(struct feed *feed)
     pthread_mutex_lock(&feed->lock);
     for (size_t i = 0; i < feed->subscriber_count;) {
         struct subscriber *subscriber = feed->subscribers[i];
-        if (!http_stream_closed(subscriber->stream)) {
+        if (may_listen(feed, subscriber->stream, subscriber->token)) {
             i++;
             continue;
         }
@@ -510,12 +518,13 @@ void feed_free(struct feed *feed)
 }
 
 enum status feed_subscribe(struct feed *feed, struct http_stream *stream,
-                           const struct feed_topics *topics, struct error *err)
+                           const struct feed_topics *topics, const char *token, struct error *err)
 {
     struct subscriber *subscriber = calloc(1, sizeof(*subscriber));
     if (subscriber == NULL)
         return error_set(err, STATUS_NO_MEMORY, "stream: out of memory");
     *subscriber = (struct subscriber){.stream = stream, .topics = *topics, .fresh = true};
+    snprintf(subscriber->token, sizeof(subscriber->token), "%s", token);
     pthread_mutex_lock(&feed->lock);
     const bool fits = !feed->stopping && feed->subscriber_count < FEED_SUBSCRIBERS_MAX;
     if (fits) {
@@ -531,13 +540,14 @@ enum status feed_subscribe(struct feed *feed, struct http_stream *stream,
 }
 
 enum status feed_follow(struct feed *feed, struct http_stream *stream, const struct feed_log *log,
-                        struct error *err)
+                        const char *token, struct error *err)
 {
     struct follower *follower = calloc(1, sizeof(*follower));
     if (follower == NULL)
         return error_set(err, STATUS_NO_MEMORY, "log: out of memory");
     *follower = (struct follower){.stream = stream, .log = *log};
     snprintf(follower->job, sizeof(follower->job), "%s", log->job);
+    snprintf(follower->token, sizeof(follower->token), "%s", token);
     follower->log.job = follower->job;
     pthread_mutex_lock(&feed->lock);
     const bool fits = !feed->stopping && feed->follower_count < FOLLOWERS_MAX;

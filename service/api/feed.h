@@ -50,7 +50,8 @@ struct feed_topics {
 
 /* Adds a subscriber and tells it the state as it is now. Takes the stream's reference. STATUS_BUSY: too many. */
 MUST_CHECK enum status feed_subscribe(struct feed *feed, struct http_stream *stream,
-                                      const struct feed_topics *topics, struct error *err);
+                                      const struct feed_topics *topics, const char *token,
+                                      struct error *err);
 /* What a follower of a log reads: stdout, stderr or both, each from its own position. */
 struct feed_log {
     const char *job;
@@ -61,7 +62,8 @@ struct feed_log {
 extern const char *const feed_log_names[]; /* stdout, stderr */
 /* Follows until the job, or its attempt, has ended. Takes the stream's reference. */
 MUST_CHECK enum status feed_follow(struct feed *feed, struct http_stream *stream,
-                                   const struct feed_log *log, struct error *err);
+                                   const struct feed_log *log, const char *token,
+                                   struct error *err);
 size_t feed_subscribers(struct feed *feed);
 
 #endif

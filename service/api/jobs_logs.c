@@ -98,8 +98,8 @@ static void reply_text(struct http_request *request, const struct log_query *que
 static void reply_following(struct http_request *request, const struct log_query *query)
 {
     struct http_stream *stream = http_reply_stream(request, TEXT_TYPE);
-    if (stream != NULL &&
-        feed_follow(api_of(request)->feed, stream, &query->log, NULL) != STATUS_OK)
+    if (stream != NULL && feed_follow(api_of(request)->feed, stream, &query->log,
+                                      http_caller(request)->token, NULL) != STATUS_OK)
         http_stream_release(stream); /* an empty log rather than a broken one: too many follow */
 }
 

@@ -69,8 +69,6 @@ struct token_load {
     size_t seen;
     bool any_operator;
     char last[ID_BYTES_MAX];
-    enum status status;
-    struct error *err;
 };
 
 static void load_token(void *context, const struct token_row *row)
@@ -78,7 +76,8 @@ static void load_token(void *context, const struct token_row *row)
     struct token_load *load = context;
     load->seen++;
     memcpy(load->last, row->id, sizeof(load->last));
-    if (row->revoked_at_ms != 0 || load->status != STATUS_OK)
+    if (row->revoked_at_ms != 0 ||
+        (row->expires_at_ms != 0 && clock_wall_ms() >= row->expires_at_ms))
         return;
     struct auth_token token = {.role = row->role, .expires_at_ms = row->expires_at_ms};
     memcpy(token.id, row->id, sizeof(token.id));
@@ -86,17 +85,18 @@ static void load_token(void *context, const struct token_row *row)
     memcpy(token.node, row->node, sizeof(token.node));
     memcpy(token.secret_sha256, row->sha256, SHA256_BYTES);
     load->any_operator = load->any_operator || row->role == ROLE_OPERATOR;
-    load->status = auth_put(load->auth, &token, load->err);
+    struct error err = {0};
+    if (auth_put(load->auth, &token, &err) != STATUS_OK) /* no reason not to serve the others */
+        log_write(LOG_WARN, "token_not_loaded", err.text, NULL);
 }
 
 static enum status load_tokens(struct api *api, struct reader *reader, bool *out_any_operator,
                                struct error *err)
 {
-    struct token_load load = {.auth = api->auth, .err = err};
+    struct token_load load = {.auth = api->auth};
     do {
         load.seen = 0;
         TRY(reader_tokens(reader, load.last, READER_PAGE_MAX, load_token, &load, err));
-        TRY(load.status);
     } while (load.seen == READER_PAGE_MAX);
     *out_any_operator = load.any_operator;
     return STATUS_OK;

@@ -75,6 +75,7 @@ void stream_open(struct http_request *request)
     }
     struct http_stream *stream =
         http_reply_stream(request, topics.lines ? "application/x-ndjson" : "text/event-stream");
-    if (stream != NULL && feed_subscribe(api->feed, stream, &topics, &err) != STATUS_OK)
+    if (stream != NULL &&
+        feed_subscribe(api->feed, stream, &topics, http_caller(request)->token, &err) != STATUS_OK)
         http_stream_release(stream); /* ends at once: the last place went to somebody else */
 }

@@ -119,6 +119,16 @@ void auth_remove(struct auth *auth, const char *id)
     free(gone);
 }
 
+bool auth_is_valid(struct auth *auth, const char *id, int64_t wall_ms)
+{
+    pthread_rwlock_rdlock(&auth->lock);
+    const struct entry *entry = *find(auth, id);
+    const bool valid =
+        entry != NULL && (entry->token.expires_at_ms == 0 || wall_ms < entry->token.expires_at_ms);
+    pthread_rwlock_unlock(&auth->lock);
+    return valid;
+}
+
 void auth_secret_sha256(const char *secret, uint8_t out[SHA256_BYTES])
 {
     sha256_of(secret, strlen(secret), out);

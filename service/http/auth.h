@@ -58,6 +58,8 @@ void auth_cleanup(struct auth **auth);
 MUST_CHECK enum status auth_put(struct auth *auth, const struct auth_token *token,
                                 struct error *err);
 void auth_remove(struct auth *auth, const char *id);
+/* Is the token with this id there, and has it not expired? For what goes on after its request. */
+bool auth_is_valid(struct auth *auth, const char *id, int64_t wall_ms);
 
 /* A new credential: its text for the holder, its id and the digest to store. */
 void auth_text_new(const char *role, int64_t wall_ms, char out_text[AUTH_TOKEN_BYTES],

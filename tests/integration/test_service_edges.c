@@ -46,7 +46,7 @@ static void submit_waiting(struct cluster *cluster, char out_job[ID_BYTES_MAX])
     cluster_submit(cluster, spec, out_job);
 }
 
-static int ask_from(const struct cluster *cluster, const char *path)
+static int ask_as(const struct cluster *cluster, const char *token, const char *path)
 {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const struct sockaddr_in address = {.sin_family = AF_INET,
@@ -57,9 +57,14 @@ static int ask_from(const struct cluster *cluster, const char *path)
     const int size = snprintf(text, sizeof(text),
                               "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
                               "\r\n",
-                              path, cluster_token(cluster));
+                              path, token);
     assert_int_equal(send(fd, text, (size_t)size, MSG_NOSIGNAL), size);
     return fd;
+}
+
+static int ask_from(const struct cluster *cluster, const char *path)
+{
+    return ask_as(cluster, cluster_token(cluster), path);
 }
 
 /* Reads until the other side closes. */
@@ -144,6 +149,31 @@ static void who_stops_following_a_silent_job_makes_room(void **state)
     }
     wait_for_metric(cluster, "streams", 0);
     wait_for_metric(cluster, "http_waiting{listener=\"api\"}", 0);
+}
+
+static void a_stream_ends_with_its_token(void **state)
+{
+    (void)state;
+    CLEANUP(cluster_cleanup) struct cluster *cluster = start();
+    char job[ID_BYTES_MAX];
+    submit_waiting(cluster, job);
+    json_t *issued = NULL;
+    assert_int_equal(cluster_request(cluster, "POST", "/v1/tokens",
+                                     json_pack("{s:s}", "role", "viewer"), &issued),
+                     201);
+    const char *token = json_string_value(json_object_get(issued, "token"));
+    char path[128];
+    snprintf(path, sizeof(path), "/v1/jobs/%s/logs?follow=true", job);
+    const int follower = ask_as(cluster, token, path);
+    const int stream = ask_as(cluster, token, "/v1/stream");
+    wait_for_metric(cluster, "streams", 2);
+    snprintf(path, sizeof(path), "/v1/tokens/%s", json_string_value(json_object_get(issued, "id")));
+    assert_int_equal(cluster_request(cluster, "DELETE", path, NULL, NULL), 204);
+    wait_for_metric(cluster, "streams", 0);
+    wait_for_metric(cluster, "http_waiting{listener=\"api\"}", 0);
+    close(follower);
+    close(stream);
+    json_decref(issued);
 }
 
 static void a_dry_run_leaves_nothing_behind(void **state)
@@ -406,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_waits_is_answered_when_the_service_ends),
         cmocka_unit_test(who_stops_following_a_silent_job_makes_room),
+        cmocka_unit_test(a_stream_ends_with_its_token),
         cmocka_unit_test(a_dry_run_leaves_nothing_behind),
         cmocka_unit_test(one_key_does_not_retry_two_jobs),
         cmocka_unit_test(a_node_says_nothing_of_ranks_that_are_not_on_it),
