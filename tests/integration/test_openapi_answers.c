@@ -11,6 +11,7 @@
 
 #include "base/fs.h"
 #include "base/hash.h"
+#include "cli/cli.h"
 #include "service/api/api.h"
 #include "tests/integration/cluster.h"
 #include "tests/integration/json_schema.h"
@@ -391,6 +392,32 @@ static void nodes_are_shown_drained_and_fenced_as_declared(void **state)
     ASK("POST", "/v1/nodes/{id}/drain", .code = 202); /* the next job is our own node's */
 }
 
+static void check_drain(bool drains)
+{
+    CLEANUP(json_cleanup) json_t *shown = cluster_get(cluster, "/v1/nodes/%s", id);
+    assert_int_equal(json_is_true(json_object_get(shown, "drain")), drains);
+}
+
+/* People name a node by its host; the CLI finds the id. */
+static void a_node_is_also_known_by_its_host_name(void **state)
+{
+    (void)state;
+    static const char *const verbs[] = {"drain", "undrain", "fence"};
+    join(id);
+    for (size_t i = 0; i < COUNT_OF(verbs); i++) {
+        const char *const args[] = {"node", verbs[i], "own", NULL};
+        const char *const unknown[] = {"node", verbs[i], "no-such-host", NULL};
+        CLEANUP(process_result_clear) struct process_result done, refusal;
+        cluster_cli(cluster, args, NULL, &done);
+        cluster_cli(cluster, unknown, NULL, &refusal);
+        assert_int_equal(done.exit_code, EXIT_DONE);
+        assert_int_equal(refusal.exit_code, EXIT_NOT_FOUND);
+        check_drain(i == 0);
+    }
+    CLEANUP(json_cleanup) json_t *shown = cluster_get(cluster, "/v1/nodes/%s", id);
+    assert_string_equal(json_string_value(json_object_get(shown, "state")), "lost");
+}
+
 /* Syncs until something is desired: its first job. */
 static void sync_until_desired(void)
 {
@@ -503,6 +530,7 @@ int main(void)
         cmocka_unit_test(what_is_said_of_a_waiting_job_is_declared),
         cmocka_unit_test(a_dry_run_says_where_or_why_not),
         cmocka_unit_test(what_is_said_of_the_rest_is_declared),
+        cmocka_unit_test(a_node_is_also_known_by_its_host_name),
         cmocka_unit_test(nodes_are_shown_drained_and_fenced_as_declared),
         cmocka_unit_test(what_an_agent_hears_is_declared),
         cmocka_unit_test(the_first_of_two_shards_is_accepted_as_declared),
