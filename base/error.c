@@ -26,7 +26,7 @@ static bool is_first(const struct error *err)
 
 enum status(error_set)(struct error *err, enum status status, const char *fmt, ...)
 {
-    assert(status < STATUS_COUNT);
+    assert(status > STATUS_OK && status < STATUS_COUNT);
     if (!is_first(err))
         return status;
     va_list args;
@@ -39,7 +39,7 @@ enum status(error_set)(struct error *err, enum status status, const char *fmt, .
 enum status(error_set_errno)(struct error *err, enum status status, int errnum, const char *fmt,
                              ...)
 {
-    assert(status < STATUS_COUNT);
+    assert(status > STATUS_OK && status < STATUS_COUNT);
     if (!is_first(err))
         return status;
     va_list args;

@@ -14,7 +14,6 @@
  */
 
 #include "base/compiler.h"
-#include <assert.h>
 
 enum status {
     STATUS_OK = 0,
@@ -53,14 +52,12 @@ enum status error_set_errno(struct error *err, enum status status, int errnum, c
 #define error_set(err, code, ...)                           \
     __extension__({                                         \
         const enum status set_status_ = (code);             \
-        assert(set_status_ > STATUS_OK);                    \
         (void)(error_set)((err), set_status_, __VA_ARGS__); \
         set_status_;                                        \
     })
 #define error_set_errno(err, code, ...)                           \
     __extension__({                                               \
         const enum status set_status_ = (code);                   \
-        assert(set_status_ > STATUS_OK);                          \
         (void)(error_set_errno)((err), set_status_, __VA_ARGS__); \
         set_status_;                                              \
     })

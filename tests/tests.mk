@@ -37,8 +37,8 @@ check-layers:
 lint:
 	bash tests/lint.sh
 	$(MAKE) CC=clang WERROR=1 BUILD=$(BUILD)-clang all lint-tests
-# Tests and benches are compiled too.
-lint-tests: $(UNIT) $(INTEGRATION) $(BENCHES)
+# Tests are compiled too.
+lint-tests: $(UNIT) $(INTEGRATION)
 .PHONY: lint-tests
 
 format:

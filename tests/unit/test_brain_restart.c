@@ -216,7 +216,7 @@ static void without_a_free_port_nothing_is_placed(void **state)
     fixture_join(f, 'a', 2);
     struct brain_input input = {.kind = INPUT_NODE_JOIN};
     input.join.node = *brain_node(f->brain, "node_a");
-    input.join.node.labels = "{}"; /* the old ones belong to the brain */
+    input.join.node.labels = (char[]){"{}"}; /* the old ones belong to the brain */
     input.join.node.port_first = 40000;
     input.join.node.port_last = 40000;
     static const uint8_t sha256[32] = {9};

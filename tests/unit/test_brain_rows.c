@@ -237,7 +237,7 @@ static void a_node_that_joins_again_keeps_its_id_and_its_ranks(void **state)
     const struct node_row before = *brain_node(f->brain, "node_a");
     struct brain_input input = {.kind = INPUT_NODE_JOIN};
     input.join.node = before;
-    input.join.node.labels = "{}"; /* `before`'s belong to the brain */
+    input.join.node.labels = (char[]){"{}"}; /* `before`'s belong to the brain */
     (void)snprintf(input.join.node.hostname, BRAIN_NAME_BYTES, "renamed");
     fixture_step(f, &input);
     assert_string_equal(brain_node(f->brain, "node_a")->hostname, "renamed");

@@ -341,8 +341,8 @@ static void what_came_is_described_briefly_and_harmlessly(void **state)
         "number 1e+20",
         "number 2.0",
         "string \"?[31m\"",
-        "string \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaa...\""};
+        ("string \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaa...\"")};
     for (size_t i = 0; i < COUNT_OF(got); i++) {
         const struct json_at at = json_at_index(&document.root, i);
         json_problem_add(&at, "x");

@@ -288,8 +288,8 @@ static void help_comes_from_the_table(void **state)
     assert_int_equal(parse(&config, ARGV("--help")), OPTION_EXIT_OK); /* --data is not asked for */
     static const char *const parts[] = {
         "Usage: reprise-test --data DIR [options]\n\nDoes what tests need.\n\nOptions:\n",
-        "      --data DIR              folder that holds the database (required) (or "
-        "REPRISE_TEST_DATA)\n",
+        ("      --data DIR              folder that holds the database (required) (or "
+         "REPRISE_TEST_DATA)\n"),
         "      --listen ADDR           where to serve (default 127.0.0.1:8484)\n",
         "  -p, --port-range N          a port (default 80)\n",
         "  -f, --follow                go on\n",

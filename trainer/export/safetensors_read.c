@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -134,6 +135,7 @@ static enum status check_cover(const char *path, struct safetensors *file, const
 static enum status read_header(struct safetensors *file, const char *path, struct error *err)
 {
     uint64_t length = 0;
+    assert(file->mapping != NULL);
     memcpy(&length, file->mapping, sizeof(length));
     if (length > SAFETENSORS_HEADER_MAX || length > file->mapping_bytes - sizeof(length))
         return error_set(err, STATUS_CORRUPT, "%s: a header of %llu bytes in a file of %zu", path,
