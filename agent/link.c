@@ -10,7 +10,7 @@
 
 #include "base/fs.h"
 
-#define LISTEN_BACKLOG 8
+#define LISTEN_BACKLOG 128 /* agents that die while their runner is stopped stay in it */
 
 static enum status open_folder(const char *folder, int *out_fd, struct sockaddr_un *address,
                                struct error *err)

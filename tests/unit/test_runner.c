@@ -287,6 +287,37 @@ static void a_program_that_is_not_there_is_a_failed_start_of_all(void **state)
     assert_int_equal(rig->local->ranks[0].exit_signal, SIGKILL);
 }
 
+static void output_that_cannot_be_opened_is_a_failed_start(void **state)
+{
+    struct rig *rig = *state;
+    begin(rig, &(struct wishes){0});
+    add_rank(rig, "/bin/sh", "exit 0");
+    orders_append_line(&rig->orders, "stdout", "/no/such/folder/stdout");
+    start(rig);
+    hear_ends(rig);
+    assert_int_equal(rig->local->ranks[0].exit_reason, REASON_START_FAILED);
+    assert_string_equal(rig->local->ranks[0].detail, "start /bin/sh: No such file or directory");
+}
+
+/* More of them than one look at the list of children holds. */
+static void many_orphans_of_a_rank_end_with_it(void **state)
+{
+    struct rig *rig = *state;
+    char path[512];
+    begin(rig, &(struct wishes){0});
+    add_rank(rig, "/bin/sh",
+             "i=0; while test $i -lt 1000; do setsid sleep 600 & i=$((i + 1)); done; "
+             "echo $! >last; while ! grep -q sleep /proc/$!/comm; do sleep 0.01; done");
+    start(rig);
+    hear_ends(rig);
+    file_in(rig, "last", path);
+    assert_true(wait_pid_gone((pid_t)wait_number(path)));
+    int status = 0;
+    assert_int_equal(waitpid(rig->pid, &status, 0), rig->pid);
+    rig->pid = 0;
+    assert_int_equal(status, 0);
+}
+
 static void killing_the_runner_kills_its_ranks(void **state)
 {
     struct rig *rig = *state;
@@ -518,6 +549,8 @@ int main(void)
         TEST(how_far_a_rank_came_is_on_record),
         TEST(a_rank_gets_its_words_environment_and_memory),
         TEST(a_program_that_is_not_there_is_a_failed_start_of_all),
+        TEST(output_that_cannot_be_opened_is_a_failed_start),
+        TEST(many_orphans_of_a_rank_end_with_it),
         TEST(killing_the_runner_kills_its_ranks),
         TEST(stop_gives_grace_and_then_kills),
         TEST(a_checkpoint_is_asked_for_by_sigusr1),
