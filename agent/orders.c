@@ -96,8 +96,8 @@ static void write_torchrun_env(const struct writer *writer, size_t index)
     line(out, "env", "MASTER_ADDR=%s", a->master_address);
     line(out, "env", "TORCHELASTIC_RUN_ID=%s", a->job);
     line(out, "env", "TORCHELASTIC_USE_AGENT_STORE=False");
-    if (a->ranks[index].slot_uuid[0])
-        line(out, "env", "CUDA_VISIBLE_DEVICES=%s", a->ranks[index].slot_uuid);
+    /* Empty on a CPU slot: what such a rank runs sees no device that it was not given. */
+    line(out, "env", "CUDA_VISIBLE_DEVICES=%s", a->ranks[index].slot_uuid);
 }
 
 static void write_reprise_env(const struct writer *writer, size_t index)

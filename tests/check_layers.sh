@@ -34,7 +34,7 @@ allow service/blobs service/blobs/ base/
 allow service/notify service/notify/ service/store/ base/
 allow service/api service/api/ service/http/ service/loop service/live service/worker service/store/ service/blobs/ service/brain/ schema/ base/
 allow agent agent/ schema/ base/
-allow agent/runner agent/runner/ schema/progress_page.h schema/exit_code.h
+allow agent/runner agent/runner/ schema/progress_page.h schema/exit_code.h base/version.h
 allow trainer trainer/ schema/ base/
 allow trainer/model trainer/model/ trainer/compute/compute.h trainer/data/philox.h schema/ base/
 allow trainer/data trainer/data/ schema/ base/

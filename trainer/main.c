@@ -76,6 +76,8 @@ static int run_rank(char *const environment[], int64_t process_boot_ms)
     if (contract.data_cache == NULL) {
         if (fs_path(cache, sizeof(cache), &err, "%s/cache", contract.output_dir) != STATUS_OK)
             return fail(&err, TRAINER_EXIT_BAD_SPEC);
+        if (fs_make_dirs(cache, 0755, &err) != STATUS_OK)
+            return fail(&err, TRAINER_EXIT_CANNOT_WRITE);
         contract.data_cache = cache;
     }
     static struct train train; /* large, and there is one */

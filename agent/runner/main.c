@@ -29,7 +29,9 @@
 #include "agent/runner/rank.h"
 #include "agent/runner/station.h"
 #include "agent/runner/watch.h"
+#include "base/version.h"
 
+#define USAGE            "usage: reprise-runner FOLDER (started by reprise-agent)"
 #define EXIT_BAD_ORDERS  64
 #define EVENTS_MAX       16
 #define NEVER            INT64_MAX
@@ -325,8 +327,16 @@ static void end_orphans(void)
 int main(int argc, char **argv)
 {
     static struct runner runner;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        (void)puts("reprise-runner " REPRISE_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        (void)puts(USAGE);
+        return EXIT_SUCCESS;
+    }
     if (argc != 2) {
-        (void)fprintf(stderr, "usage: reprise-runner FOLDER (started by reprise-agent)\n");
+        (void)fprintf(stderr, "%s\n", USAGE);
         return EXIT_BAD_ORDERS;
     }
     if (!open_runner(&runner, argv[1]))

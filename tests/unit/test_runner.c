@@ -540,6 +540,25 @@ static void the_runner_is_small(void **state)
 #endif
 }
 
+static void help_and_version_need_no_orders(void **state)
+{
+    struct rig *rig = *state;
+    if (!program_path("reprise-runner", rig->runner))
+        skip();
+    static const char *const words[] = {"--help", "--version"};
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        int status = -1;
+        const pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            execl(rig->runner, rig->runner, words[i], (char *)NULL);
+            _exit(127);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -564,6 +583,7 @@ int main(void)
         TEST(torn_orders_start_nothing),
         TEST(memory_beyond_the_limit_is_told_from_other_kills),
         TEST(the_runner_is_small),
+        TEST(help_and_version_need_no_orders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
