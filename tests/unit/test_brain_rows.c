@@ -171,13 +171,15 @@ static void the_first_step_is_noted_once(void **state)
     struct fixture *f = *state;
     fixture_join(f, 'a', 1);
     const char *job = fixture_run(f, 1);
+    /* After the attempt's start: no first step is noted before that. */
+    const int64_t at_ms = f->wall_ms + 42;
     struct brain_input input = {
-        .kind = INPUT_FIRST_STEP, .job = job, .attempt = 1, .at_wall_ms = 42};
+        .kind = INPUT_FIRST_STEP, .job = job, .attempt = 1, .at_wall_ms = at_ms};
     fixture_step(f, &input);
-    assert_int_equal(brain_attempt(f->brain, job)->first_step_at_ms, 42);
-    input.at_wall_ms = 43;
+    assert_int_equal(brain_attempt(f->brain, job)->first_step_at_ms, at_ms);
+    input.at_wall_ms = at_ms + 1;
     fixture_step(f, &input);
-    assert_int_equal(brain_attempt(f->brain, job)->first_step_at_ms, 42);
+    assert_int_equal(brain_attempt(f->brain, job)->first_step_at_ms, at_ms);
     input.attempt = 9;
     fixture_step(f, &input);
     assert_int_equal(f->effects.count, 0);
