@@ -9,6 +9,11 @@ WERROR  ?=
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 DESTDIR ?=
 
+# As many commands at once as there are processors, unless -j says otherwise.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
+endif
+
 # V=1 shows the whole command lines.
 Q = $(if $(V),,@)
 ifeq ($(origin CC),default)
@@ -57,15 +62,16 @@ PROGRAMS := $(foreach p,service:service agent:agent trainer:trainer,\
               $(if $(wildcard $(firstword $(subst :, ,$(p)))/main.c),$(BIN)/reprise-$(lastword $(subst :, ,$(p))))) \
             $(if $(RUNNER_SRC),$(BIN)/reprise-runner) $(if $(wildcard cli/main.c),$(BIN)/reprise)
 
-.PHONY: all demo test test-unit test-sim test-integration test-asan test-tsan bench chaos fuzz soak \
-        check-layers check format lint install clean help deps
+.PHONY: all demo test test-unit test-sim test-integration test-asan test-tsan bench fuzz \
+        check-layers format lint install clean help deps
 
 all: $(PROGRAMS)
 
 help:
 	@echo "make               build everything into $(BUILD)/bin"
 	@echo "make demo          install what is missing, build, train through the death of a node (KEEP=1 leaves it up)"
-	@echo "make test          unit tests, simulator, integration tests, layer check"
+	@echo "make deps          install what is missing (deploy/deps.sh says what and why)"
+	@echo "make test          unit tests, simulator, integration tests, layer check (test-unit, test-sim, test-integration: parts)"
 	@echo "make bench         measure; writes $(BUILD)/bench/*.json (SHORT=1: minutes become seconds)"
 	@echo "make check-layers  includes follow the allowed directions; file and function sizes; banned words"
 	@echo "make lint          format, headers, analyzers, a clean build by clang (LINT_CHANGED=1: what differs from main)"
@@ -74,6 +80,7 @@ help:
 	@echo "make test-tsan     the service under load under TSan"
 	@echo "make fuzz          each fuzz target for FUZZ_SECONDS (default 20)"
 	@echo "make install       to PREFIX (default /usr/local)"
+	@echo "make mutants       break one safety rule of the brain at a time; the simulator must notice each"
 	@echo "make clean         remove $(BUILD)"
 	@echo
 	@echo "variables: V=1 BUILD=dir CC=gcc|clang WERROR=1 SAN=address,undefined|thread PREFIX=dir JOBS=n"

@@ -71,7 +71,7 @@ finish() {
     trap - EXIT INT TERM
     [ -z "${killer:-}" ] || kill "$killer" 2>/dev/null || true
     if [ "$rc" -ne 0 ] && [ "$rc" -lt 129 ] && [ -f "$dir/service.log" ]; then
-        tail -n 15 "$dir"/*.log >&2
+        tail -n 15 "$dir/service.log" "$dir"/node-*.log >&2
     fi
     if [ "$rc" -eq 0 ] && [ "${KEEP:-}" = 1 ]; then
         say "left up"
@@ -79,6 +79,7 @@ finish() {
         echo "command line  export REPRISE_SERVER=$REPRISE_SERVER REPRISE_TOKEN=\$(cat $dir/service/operator.token)"
         echo "              $bin/reprise ps"
         echo "stop          $root/deploy/demo.sh stop $dir"
+        echo "              (ends its processes and removes that folder; the token is void from then on)"
     else
         stop_cluster "$dir"
     fi
@@ -90,20 +91,19 @@ finish() {
 say "packages"
 "$root/deploy/deps.sh" --yes
 echo "all there"
-say "build"
-make -C "$root" BUILD="$build" -j"$(nproc)" all >"${TMPDIR:-/tmp}/reprise-demo-build.$$" 2>&1 || {
-    tail -n 30 "${TMPDIR:-/tmp}/reprise-demo-build.$$" >&2
-    die "the build failed"
-}
-rm -f "${TMPDIR:-/tmp}/reprise-demo-build.$$"
-echo "programs are in $bin"
-
-# ---- cluster -------------------------------------------------------------------------------------
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/reprise-demo.XXXXXX")
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+say "build"
+make -C "$root" BUILD="$build" -j"$(nproc)" all 2>&1 | tee "$dir/build.log" | "$root/deploy/ticker.sh" || {
+    tail -n 30 "$dir/build.log" >&2
+    die "the build failed"
+}
+echo "programs are in $bin"
+
+# ---- cluster -------------------------------------------------------------------------------------
 
 wait_for() { # wait_for SECONDS WHAT COMMAND...
     local tries=$(($1 * 20)) what=$2

@@ -63,21 +63,26 @@ if ! command -v apt-get >/dev/null; then
     echo "deps.sh knows Debian and Ubuntu only; install the equivalents of: ${missing[*]}" >&2
     exit 1
 fi
+packages="apt-get install -y --no-install-recommends ${missing[*]}"
 if [ "$(id -u)" -eq 0 ]; then
     sudo=()
-elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    once="apt-get update && $packages"
+elif command -v sudo >/dev/null; then
     sudo=(sudo)
-elif command -v sudo >/dev/null && [ -t 0 ] && [ $install = yes ]; then
-    sudo=(sudo)
+    once="sudo apt-get update && sudo $packages"
+    # A password can be asked for only at a terminal.
+    sudo -n true 2>/dev/null || [ -t 0 ] || install=no
 else
-    sudo=(sudo)
     install=no
+    once="su -c 'apt-get update && $packages'"
 fi
 if [ $install = no ]; then
-    echo "run this once, then try again:" >&2
-    echo "  ${sudo[*]} apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    printf 'run this once, then try again:\n  %s\n' "$once" >&2
     exit 1
 fi
-echo "installing ${#missing[@]} package(s) with apt-get"
-${sudo[@]+"${sudo[@]}"} apt-get update -qq
-DEBIAN_FRONTEND=noninteractive ${sudo[@]+"${sudo[@]}"} apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+echo "installing ${#missing[@]} package(s) with apt-get${sudo[*]:+ through sudo}"
+apt_get() {
+    ${sudo[@]+"${sudo[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get "$@" | "$(dirname "$0")/ticker.sh"
+}
+apt_get update
+apt_get install -y --no-install-recommends "${missing[@]}"
