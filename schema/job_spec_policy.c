@@ -87,7 +87,7 @@ static void decode_hang_timeout(const struct json_at *at, int64_t *out_ms)
     if (json_is_string(at->value) && duration_parse(json_string_value(at->value), &ignored_ms))
         (void)json_get_duration(at, SECOND_MS, DAY_MS, out_ms);
     else if (json_present(at))
-        json_problem_add(at, "\"auto\" or duration 1s..1d, such as \"90s\"");
+        json_problem_add(at, "\"auto\" or duration 1s..24h, such as \"90s\"");
 }
 
 void retry_spec_decode(const struct json_at *at, struct retry_spec *out)

@@ -238,15 +238,14 @@ static void ask_with_too_much(const struct http_route *table, const struct http_
 {
     char headers[160];
     const char *token = allowed_token(route);
-    snprintf(headers, sizeof(headers), "Content-Length: %llu\r\n",
+    snprintf(headers, sizeof(headers), "Content-Length: %llu\r\nExpect: 100-continue\r\n",
              (unsigned long long)route->body_bytes_max + 1);
-    if (route->body_bytes_max > 256 * KIB) /* a smaller one would be read first */
-        ask(table, route,
-            &(struct wrong){.name = "too large",
-                            .token = token,
-                            .headers = headers,
-                            .code = 413,
-                            .word = "too_large"});
+    ask(table, route,
+        &(struct wrong){.name = "too large",
+                        .token = token,
+                        .headers = headers,
+                        .code = 413,
+                        .word = "too_large"});
     if (route->body_bytes_max > CHUNKED_MAX)
         return;
     const size_t size = (size_t)route->body_bytes_max + 1;

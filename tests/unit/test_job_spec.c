@@ -121,7 +121,7 @@ static void the_smallest_spec_is_completed_with_defaults(void **state)
     char *canonical = json_canonical(encoded);
     assert_string_equal(
         canonical,
-        "{\"checkpoint\":{\"every\":\"1m\",\"every_steps\":null,\"keep_last\":3},"
+        "{\"checkpoint\":{\"every\":\"60s\",\"every_steps\":null,\"keep_last\":3},"
         "\"data\":{\"eval\":null,\"root\":\"mnist\","
         "\"train\":{\"features\":\"x\",\"format\":\"idx\",\"labels\":\"y\"}},"
         "\"labels\":{},"
