@@ -28,6 +28,8 @@ ci=(
     clang-tidy              "analyzer gate"
     cppcheck                "analyzer gate"
 )
+# Ubuntu 22.04 has them in clang's own packages.
+grep -q '^VERSION_ID="22.04"' /etc/os-release 2>/dev/null || ci+=(libclang-rt-dev "clang's sanitizers and fuzzer")
 
 install=no
 list=("${runtime[@]}")
