@@ -189,6 +189,8 @@ static bool run_call(struct loop *loop, struct loop_call *call)
     }
     const bool writes = step(loop, &call->input, &call->reply);
     call->status = call->reply.status;
+    if (call->stepped != NULL && call->status == STATUS_OK)
+        call->stepped(call, loop->brain);
     return writes || !call->has_input;
 }
 

@@ -40,6 +40,8 @@ struct loop_call;
  */
 typedef enum status loop_prepare_fn(struct loop_call *call, struct store *store,
                                     const struct brain *brain, struct error *err);
+/* Runs after the brain's step, still inside the transaction: keeps what the answer will need. */
+typedef void loop_stepped_fn(struct loop_call *call, const struct brain *brain);
 typedef void loop_done_fn(struct loop_call *call);
 
 /* The caller owns it, with all that `input` points at, until `done`. */
@@ -48,6 +50,7 @@ struct loop_call {
     bool has_input; /* false: only `prepare` runs (tokens, data sets, questions to the brain) */
     struct brain_input input; /* its times are set by the loop */
     loop_prepare_fn *prepare; /* may be NULL with an input */
+    loop_stepped_fn *stepped; /* may be NULL */
     loop_done_fn *done;
     /* Set before `done`. */
     enum status status;       /* of prepare, or of the brain's reply */

@@ -1,5 +1,6 @@
 #include "service/api/job_view.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -187,6 +188,16 @@ enum status job_view_read(struct buf *buf, struct api *api, struct lent *lent,
     out_close_object(&out);
     *out_revision = view.row.revision;
     return STATUS_OK;
+}
+
+void job_view_write_queued(struct buf *buf, struct api *api, const struct job_view *view)
+{
+    assert(view->row.attempt == 0); /* so it has no progress, no metrics and no checkpoint */
+    struct out out = out_to(buf);
+    out_open_object(&out, NULL);
+    job_view_write(&out, api, NULL, view, true);
+    out_null(&out, "checkpoint_lag_ms");
+    out_close_object(&out);
 }
 
 enum status job_row_read(struct lent *lent, const struct http_caller *caller, const char *id,

@@ -17,6 +17,8 @@ void job_view_write(struct out *out, struct api *api, struct telemetry_reader *t
 MUST_CHECK enum status job_view_read(struct buf *buf, struct api *api, struct lent *lent,
                                      const struct http_caller *caller, const char *id,
                                      int64_t *out_revision, struct error *err);
+/* The same object for a job that was just queued, from its row and texts: no database is asked. */
+void job_view_write_queued(struct buf *buf, struct api *api, const struct job_view *view);
 /* Whether a caller may see what belongs to this project. */
 bool caller_sees(const struct http_caller *caller, const char *project);
 /* The job's row for a caller who may see it. */

@@ -130,16 +130,42 @@ static enum status prepare(struct loop_call *call, struct store *store, const st
     return STATUS_OK;
 }
 
-static void reply_job(struct http_request *request, const char *id, bool replayed)
+/* The loop keeps the row that the brain made of the request: most answers need nothing else. */
+static void keep_row(struct loop_call *call, const struct brain *brain)
+{
+    const struct job_row *row = call->reply.replayed ? NULL : brain_job(brain, call->reply.id);
+    if (row != NULL)
+        call->input.submit.job = *row;
+}
+
+static enum status write_job(struct http_request *request, const struct submission *submission,
+                             struct buf *body, struct error *err)
 {
     struct api *api = api_of(request);
-    struct error err = {0};
+    const struct brain_reply *reply = &submission->call.loop.reply;
+    const struct job_row *row = &submission->call.loop.input.submit.job;
+    if (!reply->replayed && row->attempt == 0) {
+        const struct job_view view = {.row = *row,
+                                      .spec = submission->spec,
+                                      .spec_bytes = strlen(submission->spec),
+                                      .labels = submission->labels,
+                                      .metrics = "{}"};
+        job_view_write_queued(body, api, &view);
+        return STATUS_OK;
+    }
     CLEANUP(lent_return) struct lent lent = {0};
+    int64_t revision = 0;
+    TRY(readers_lend(api->readers, &lent, err));
+    return job_view_read(body, api, &lent, http_caller(request), reply->id, &revision, err);
+}
+
+static void reply_job(struct http_request *request, const struct submission *submission)
+{
+    const char *id = submission->call.loop.reply.id;
+    struct error err = {0};
     CLEANUP(buf_clear) struct buf body;
     buf_init(&body, API_ANSWER_BYTES_MAX);
-    int64_t revision = 0;
-    if (readers_lend(api->readers, &lent, &err) != STATUS_OK ||
-        job_view_read(&body, api, &lent, http_caller(request), id, &revision, &err) != STATUS_OK) {
+    if (write_job(request, submission, &body, &err) != STATUS_OK) {
         http_reply_error(request, &err);
         return;
     }
@@ -147,7 +173,7 @@ static void reply_job(struct http_request *request, const char *id, bool replaye
     snprintf(location, sizeof(location), "/v1/jobs/%s", id);
     http_reply_buf(request, 201, "application/json", &body);
     http_reply_header(request, "Location", location);
-    if (replayed)
+    if (submission->call.loop.reply.replayed)
         http_reply_header(request, "Idempotency-Replayed", "true");
 }
 
@@ -164,7 +190,7 @@ static void submitted(struct http_request *request)
         return;
     }
     if (api_succeeded(request, &submission->call))
-        reply_job(request, reply->id, reply->replayed);
+        reply_job(request, submission);
 }
 
 /* ---------------------------------------------------------------- dry run */
@@ -299,6 +325,7 @@ static void submit(struct http_request *request, json_t *document, bool dry_run,
     submission->dry_run = dry_run;
     submission->call.loop.prepare = dry_run ? ask : prepare;
     submission->call.loop.has_input = !dry_run;
+    submission->call.loop.stepped = dry_run ? NULL : keep_row;
     submission->call.loop.grows = !dry_run;
     api_run(request, &submission->call, dry_run ? answered : submitted);
 }
