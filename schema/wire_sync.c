@@ -189,7 +189,8 @@ json_t *wire_result_encode(const struct wire_result *result)
 {
     json_t *model = json_object();
     wire_set_text(model, "sha256", result->model_sha256);
-    wire_set_text(model, "file_sha256", result->model_file_sha256);
+    if (result->model_file_sha256[0] != '\0')
+        wire_set_text(model, "file_sha256", result->model_file_sha256);
     wire_set_int(model, "bytes", result->model_bytes);
     json_t *object = json_object();
     wire_set_text(object, "job", result->job);

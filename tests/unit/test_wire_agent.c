@@ -401,6 +401,8 @@ static void a_result_need_not_name_the_hash_of_the_file(void **state)
     wire_result_decode(&root, &got);
     assert_no_problems();
     assert_string_equal(got.model_file_sha256, "");
+    CLEANUP(json_cleanup) json_t *again = wire_result_encode(&got);
+    assert_null(json_object_get(json_object_get(again, "model"), "file_sha256"));
 }
 
 static void an_end_by_a_signal_needs_no_code(void **state)
