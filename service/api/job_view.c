@@ -52,12 +52,6 @@ void job_live(struct api *api, struct telemetry_reader *telemetry, const char *j
 
 static void write_progress(struct out *out, const struct job_row *row, const struct live_job *live)
 {
-    if (row->attempt == 0) {
-        out_null(out, "progress");
-        out_open_object(out, "metrics");
-        out_close_object(out);
-        return;
-    }
     const bool current = live->attempt == row->attempt;
     const int64_t of = live->of > 0 ? live->of : row->request.total_steps;
     int64_t step = current && live->step > row->resume_step ? live->step : row->resume_step;

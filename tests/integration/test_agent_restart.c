@@ -21,7 +21,7 @@ static void submit(struct cluster *cluster, char out_job[ID_BYTES_MAX])
 {
     CLEANUP(json_cleanup) json_t *spec = cluster_spec("agent-restart");
     cluster_spec_set(spec, "resources.ranks", json_integer(2));
-    cluster_spec_set(spec, "training.steps", json_integer(getenv("SANITIZED") ? 3000 : 16000));
+    cluster_spec_set(spec, "training.steps", json_integer(getenv("SANITIZED") ? 3000 : 30000));
     cluster_spec_set(spec, "training.metrics_every_steps", json_integer(METRICS_EVERY));
     cluster_spec_set(spec, "checkpoint.every_steps", json_integer(200));
     cluster_submit(cluster, spec, out_job);

@@ -19,7 +19,7 @@
 #include "tests/integration/cluster.h"
 
 #define TRAIN_TIMEOUT_MS 90000
-#define STEPS            2400
+#define STEPS            12000 /* long enough for the cause of a death to be known before the end */
 #define CHECKPOINT_STEPS 200
 #define OUTPUT_BYTES_MAX (1 * MIB)
 

@@ -16,7 +16,7 @@
 
 #include "tests/integration/cluster.h"
 
-#define STEPS           12000 /* about 10 s with two ranks on two cores */
+#define STEPS           26000 /* over 10 s with two ranks on two idle cores */
 #define STEPS_SANITIZED 1500
 #define RUN_MS          120000
 #define MOMENTS         3
