@@ -230,7 +230,8 @@ static void a_start_removes_orphans_and_unfinished_uploads(void **state)
     assert_ok(blobs_local_open(room->folder, 0, &room->blobs, &room->err), &room->err);
     int asked = 0;
     size_t removed = 0;
-    assert_ok(blobs_sweep(room->blobs, NULL, keep_attempt_2, &asked, &removed, &room->err), &room->err);
+    assert_ok(blobs_sweep(room->blobs, NULL, keep_attempt_2, &asked, &removed, &room->err),
+              &room->err);
     assert_int_equal(asked, 3);
     assert_int_equal(removed, 2);
     assert_false(fs_exists(left_over));
