@@ -38,7 +38,4 @@ struct cluster {
     size_t dataset_count;
 };
 
-/* Prints the end of service.log or node-N.log, so that a failed test says what the program said. */
-void cluster_show_log(const struct cluster *cluster, const char *name);
-
 #endif
