@@ -23,6 +23,7 @@
 
 #define WAIT_MS         120000
 #define RANDOM_DELAY_MS 300
+#define OUTLIER_MS      200
 
 struct figures {
     struct bench_samples detect, place, start, first_step;
@@ -142,7 +143,7 @@ static void add_difference(struct bench_samples *samples, double later, double e
 static void tell_outlier(struct cluster *cluster, const char *job, int64_t attempt,
                          double detect_ms, const struct bench_samples *detect)
 {
-    if (detect->count < 5 || detect_ms < 1.5 * bench_quantile(detect, 0.5))
+    if (detect->count < 5 || detect_ms < 1.5 * bench_quantile(detect, 0.5) + OUTLIER_MS)
         return;
     CLEANUP(json_cleanup)
     json_t *list = cluster_get(cluster, "/v1/jobs/%s/attempts?limit=1000", job);
