@@ -191,3 +191,21 @@ void store_test_put_running(struct store *store, const char *job)
     slot.attempt = 1;
     store_test_apply(store, &(struct effect){.kind = EFFECT_SLOT_PUT, .slot = slot});
 }
+
+int store_room_set_up(void **state)
+{
+    static struct store_room room;
+    memset(&room, 0, sizeof room);
+    store_test_folder(room.folder);
+    room.store = store_test_open(room.folder);
+    *state = &room;
+    return 0;
+}
+
+int store_room_tear_down(void **state)
+{
+    struct store_room *room = *state;
+    store_close(room->store);
+    store_test_drop(room->folder);
+    return 0;
+}

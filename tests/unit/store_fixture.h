@@ -37,4 +37,13 @@ void store_test_put_node(struct store *store, const char *id);
 /* Node n1 with slot cpu:0; the job with attempt 1 placed there and its slot held. */
 void store_test_put_running(struct store *store, const char *job);
 
+/* A store of its own for each test: the state of cmocka's set-up and tear-down. */
+struct store_room {
+    char folder[STORE_TEST_PATH_BYTES];
+    struct store *store;
+    struct error err;
+};
+int store_room_set_up(void **state);
+int store_room_tear_down(void **state);
+
 #endif

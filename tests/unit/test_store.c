@@ -7,31 +7,7 @@
 #include "service/store/store_private.h"
 #include "tests/unit/store_fixture.h"
 
-struct room {
-    char folder[STORE_TEST_PATH_BYTES];
-    struct store *store;
-    struct error err;
-};
-
-static int set_up(void **state)
-{
-    static struct room room;
-    memset(&room, 0, sizeof room);
-    store_test_folder(room.folder);
-    room.store = store_test_open(room.folder);
-    *state = &room;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct room *room = *state;
-    store_close(room->store);
-    store_test_drop(room->folder);
-    return 0;
-}
-
-static void reopen(struct room *room)
+static void reopen(struct store_room *room)
 {
     store_close(room->store);
     room->store = store_test_open(room->folder);
@@ -94,14 +70,14 @@ static void assert_shard(const struct shard_row *a, const struct shard_row *b)
     SHARD_COLUMNS(EQUAL)
 }
 
-static void get_job(struct room *room, const char *id, struct job_view *out)
+static void get_job(struct store_room *room, const char *id, struct job_view *out)
 {
     assert_ok(reader_job(store_reader(room->store), id, out, &room->err), &room->err);
 }
 
 static void a_job_comes_back_as_it_went_in(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct job_row job = store_test_job("job_1", "key");
     store_test_put_job(room->store, &job);
     reopen(room);
@@ -116,7 +92,7 @@ static void a_job_comes_back_as_it_went_in(void **state)
 
 static void an_update_changes_the_whole_life_and_nothing_else(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct job_row job = store_test_job("job_1", "key");
     store_test_put_job(room->store, &job);
     job.revision = 99;
@@ -147,7 +123,7 @@ static void an_update_changes_the_whole_life_and_nothing_else(void **state)
 
 static void a_result_comes_with_its_metrics(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     store_test_put_running(room->store, "job_1");
     struct job_row job = store_test_job("job_1", "");
     job.attempt = 1;
@@ -185,7 +161,7 @@ static void see_attempt(void *context, const struct attempt_row *attempt,
 
 static void attempts_and_ranks_come_back_as_they_went_in(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     store_test_put_running(room->store, "job_1");
     struct attempt_row attempt = store_test_attempt("job_1", 1);
     attempt.state = ATTEMPT_ENDED;
@@ -246,7 +222,7 @@ static void see_node(void *context, const struct node_row *node, const struct sl
 
 static void nodes_and_slots_come_back_as_they_went_in(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     store_test_put_running(room->store, "job_1");
     struct node_row node = store_test_node("n1");
     node.state = NODE_LOST;
@@ -291,7 +267,7 @@ static void see_checkpoint(void *context, const struct checkpoint_row *checkpoin
     seen->shard = shards[0];
 }
 
-static void put_checkpoint(struct room *room, int64_t step)
+static void put_checkpoint(struct store_room *room, int64_t step)
 {
     for (int64_t shard = 0; shard < 2; shard++)
         store_test_apply(room->store, &(struct effect){.kind = EFFECT_SHARD_INSERT,
@@ -304,7 +280,7 @@ static void put_checkpoint(struct room *room, int64_t step)
 
 static void checkpoints_come_back_with_their_shards_until_they_are_deleted(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     store_test_put_running(room->store, "job_1");
     put_checkpoint(room, 10);
     put_checkpoint(room, 20);
@@ -334,7 +310,7 @@ static void checkpoints_come_back_with_their_shards_until_they_are_deleted(void 
 
 static void dropping_shards_spares_those_of_a_checkpoint(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     store_test_put_running(room->store, "job_1");
     put_checkpoint(room, 10);
     store_test_apply(room->store,
@@ -358,7 +334,7 @@ static void see_event(void *context, int64_t seq, const struct event_row *event)
 
 static void history_is_numbered_within_a_job(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct job_row job = store_test_job("job_1", "");
     store_test_put_job(room->store, &job);
     struct event_row event = {.job = "job_1",
@@ -385,7 +361,7 @@ static void history_is_numbered_within_a_job(void **state)
 
 static void a_join_uses_up_its_token_and_ends_earlier_credentials(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct join_token_row join = {.id = "jt_1", .created_by = "tok_1", .expires_at_ms = 9};
     assert_ok(store_begin(room->store, &room->err), &room->err);
     assert_ok(store_insert_join_token(room->store, &join, &room->err), &room->err);
@@ -419,7 +395,7 @@ static void a_join_uses_up_its_token_and_ends_earlier_credentials(void **state)
 
 static void tokens_projects_and_data_sets_come_back(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct store *store = room->store;
     struct reader *reader = store_reader(store);
     struct error *err = &room->err;
@@ -468,7 +444,7 @@ static void tokens_projects_and_data_sets_come_back(void **state)
 
 /* ---- idempotency keys */
 
-static enum status find_key(struct room *room, const char *key, int64_t not_before_ms,
+static enum status find_key(struct store_room *room, const char *key, int64_t not_before_ms,
                             char out_job[ID_BYTES_MAX])
 {
     char sha256[BRAIN_SHA_BYTES];
@@ -483,7 +459,7 @@ static enum status find_key(struct room *room, const char *key, int64_t not_befo
 
 static void a_key_finds_its_job_until_it_expires(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     char job[ID_BYTES_MAX] = "";
     struct job_row row = store_test_job("job_1", "key");
     store_test_put_job(room->store, &row);
@@ -499,7 +475,7 @@ static void a_key_finds_its_job_until_it_expires(void **state)
 
 static void old_keys_are_released_in_batches(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     for (int i = 0; i < 10; i++) {
         char id[ID_BYTES_MAX];
         char key[16];
@@ -523,7 +499,7 @@ static void old_keys_are_released_in_batches(void **state)
 
 static void a_rollback_leaves_nothing(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct effect effect = {
         .kind = EFFECT_JOB_INSERT, .job = store_test_job("job_1", ""), .spec = "{}"};
     const struct effects effects = {.items = &effect, .count = 1};
@@ -539,7 +515,7 @@ static void a_rollback_leaves_nothing(void **state)
 
 static void the_revision_never_falls(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     assert_int_equal(store_revision(room->store), 0);
     struct job_row job = store_test_job("job_1", "");
     job.revision = 41;
@@ -555,7 +531,7 @@ static void the_revision_never_falls(void **state)
 
 static void a_row_that_is_not_there_is_not_updated_silently(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     const struct effect effect = {.kind = EFFECT_JOB_UPDATE, .job = store_test_job("job_9", "")};
     assert_int_equal(store_test_try(room->store, &effect, &room->err), STATUS_INTERNAL);
     assert_string_equal(room->err.text, "database: no job job_9 to change");
@@ -563,7 +539,7 @@ static void a_row_that_is_not_there_is_not_updated_silently(void **state)
 
 static void a_second_controller_is_refused(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct store *second = NULL;
     struct error err = {0};
     assert_int_equal(store_open(room->folder, &second, &err), STATUS_CONFLICT);
@@ -572,7 +548,7 @@ static void a_second_controller_is_refused(void **state)
 
 static void a_full_disk_is_told_apart(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     struct job_row job = store_test_job("job_1", "");
     store_test_put_job(room->store, &job);
     assert_ok(sql_exec(room->store->db, "PRAGMA max_page_count = 1", &room->err), &room->err);
@@ -592,7 +568,7 @@ static void a_full_disk_is_told_apart(void **state)
 
 static void the_wal_is_moved_when_that_is_due(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     int made = 0;
     while (store_wal_pages(room->store) < STORE_WAL_PAGES_IDLE) {
         char id[ID_BYTES_MAX];
@@ -622,7 +598,7 @@ static void a_store_in_memory_does_the_same(void **state)
     store_close(store);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, store_room_set_up, store_room_tear_down)
 
 int main(void)
 {

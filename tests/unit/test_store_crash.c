@@ -14,30 +14,6 @@
 #include "service/store/store_private.h"
 #include "tests/unit/store_fixture.h"
 
-struct room {
-    char folder[STORE_TEST_PATH_BYTES];
-    struct store *store;
-    struct error err;
-};
-
-static int set_up(void **state)
-{
-    static struct room room;
-    memset(&room, 0, sizeof room);
-    store_test_folder(room.folder);
-    room.store = store_test_open(room.folder);
-    *state = &room;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct room *room = *state;
-    store_close(room->store);
-    store_test_drop(room->folder);
-    return 0;
-}
-
 static void job_name(char out[ID_BYTES_MAX], int number)
 {
     (void)snprintf(out, ID_BYTES_MAX, "job_%06d", number);
@@ -96,7 +72,7 @@ static int run_and_kill(const char *folder, int first, uint64_t *random)
 
 static void no_acknowledged_job_is_lost_by_kill_9(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     store_close(room->store);
     room->store = NULL;
     uint64_t random = 42;
@@ -139,7 +115,7 @@ static void copy_file(const char *from, const char *to, off_t limit)
 }
 
 /* Opens what a crash with only `wal_bytes` of the WAL on disk leaves; returns how many jobs are there. */
-static int jobs_of_image(struct room *room, off_t wal_bytes)
+static int jobs_of_image(struct store_room *room, off_t wal_bytes)
 {
     char image[STORE_TEST_PATH_BYTES];
     char from[STORE_TEST_PATH_BYTES + 16];
@@ -171,7 +147,7 @@ static int jobs_of_image(struct room *room, off_t wal_bytes)
 
 static void a_torn_wal_leaves_whole_commits_in_order(void **state)
 {
-    struct room *room = *state;
+    struct store_room *room = *state;
     for (int number = 1; number <= 40; number++) {
         char id[ID_BYTES_MAX];
         job_name(id, number);
@@ -198,7 +174,7 @@ static void a_torn_wal_leaves_whole_commits_in_order(void **state)
     assert_true(before < 40);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, store_room_set_up, store_room_tear_down)
 
 int main(void)
 {

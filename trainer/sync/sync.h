@@ -22,7 +22,6 @@ enum sync_tail {
     SYNC_TAIL_SUMS = 0,             /* MODEL_METRICS_MAX floats: the model's sums */
     SYNC_TAIL_WANTS_CHECKPOINT = 8, /* > 0 after the sum: checkpoint after this step */
     SYNC_TAIL_WANTS_STOP = 9,       /* > 0: checkpoint and stop */
-    SYNC_TAIL_NON_FINITE = 10,      /* > 0: some rank saw a NaN or infinite loss */
     SYNC_TAIL = 16,
 };
 
