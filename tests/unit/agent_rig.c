@@ -204,7 +204,8 @@ bool ended(const struct fake_seen *seen, void *context)
     if (!json_is_object(exit))
         return false;
     about->number = json_integer_value(json_object_get(exit, "code"));
-    about->word = json_string_value(json_object_get(exit, "reason"));
+    const char *reason = json_string_value(json_object_get(exit, "reason"));
+    (void)snprintf(about->word, sizeof(about->word), "%s", reason ? reason : "");
     return true;
 }
 

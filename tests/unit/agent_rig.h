@@ -31,7 +31,7 @@ struct rig {
 
 struct about {
     int64_t attempt, rank, number;
-    const char *word;
+    char word[64]; /* a copy: the report it stands in may be replaced at any time */
 };
 
 /* For looking at what has been seen; nothing more comes when a test does. */
