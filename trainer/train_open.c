@@ -133,9 +133,9 @@ static enum status open_model(struct train *train, struct error *err)
     if (train->feed == NULL)
         return error_set(err, STATUS_NO_MEMORY, "batch of %lld rows", (long long)train->rows_max);
 
-    const struct optimizer_spec *optimizer = &train->spec.optimizer;
-    return optim_registry[optimizer->type]->open(optimizer, train->parameter_count, train->device,
-                                                 &train->optim, err);
+    const struct optim_parts parts = {
+        .spec = &train->spec.optimizer, .device = train->device, .count = train->parameter_count};
+    return optim_registry[parts.spec->type]->open(&parts, &train->optim, err);
 }
 
 static enum status read_secret(const char *path, uint8_t out[COMM_SECRET_BYTES_MAX],

@@ -20,6 +20,7 @@ enum far_operation {
     FAR_SOFTMAX_CROSS_ENTROPY,
     FAR_ADAM,
     FAR_SGD,
+    FAR_ADAGRAD,
 };
 
 /* One issued operation: outputs, inputs, and numbers in the order of its parameters. */
@@ -30,6 +31,7 @@ struct far_call {
     int number[4];
     size_t size;
     float scale;
+    struct compute_update update; /* of the optimizers */
 };
 
 struct far_recording {
@@ -194,10 +196,11 @@ static enum status carry_out(struct compute *near, const struct far_call *c, str
                                                  c->in[1], c->in[2], c->number[0], c->number[1],
                                                  err);
     case FAR_ADAM:
-        return compute_cpu.adam(near, c->out[0], c->out[1], c->out[2], c->in[0], c->size, c->in[1],
-                                err);
+        return compute_cpu.adam(near, &c->update, c->out[0], c->out[1], c->in[0], err);
     case FAR_SGD:
-        return compute_cpu.sgd(near, c->out[0], c->out[1], c->in[0], c->size, c->in[1], err);
+        return compute_cpu.sgd(near, &c->update, c->out[0], c->in[0], err);
+    case FAR_ADAGRAD:
+        return compute_cpu.adagrad(near, &c->update, c->out[0], c->in[0], err);
     }
     return error_set(err, STATUS_INTERNAL, "operation %d", (int)c->operation);
 }
@@ -313,23 +316,28 @@ static enum status far_softmax_cross_entropy(struct compute *far, float *loss_su
                  err);
 }
 
-static enum status far_adam(struct compute *far, float *parameters, float *m, float *v,
-                            const float *gradients, size_t count,
-                            const struct compute_adam_scalars *scalars, struct error *err)
+static enum status far_adam(struct compute *far, const struct compute_update *update, float *m,
+                            float *v, const struct compute_adam_scalars *scalars, struct error *err)
+{
+    return issue(
+        far, (struct far_call){FAR_ADAM, .out = {m, v}, .in = {scalars}, .update = *update}, err);
+}
+
+static enum status far_sgd(struct compute *far, const struct compute_update *update,
+                           float *velocity, const struct compute_sgd_scalars *scalars,
+                           struct error *err)
 {
     return issue(far,
-                 (struct far_call){FAR_ADAM, .out = {parameters, m, v}, .in = {gradients, scalars},
-                                   .size = count},
+                 (struct far_call){FAR_SGD, .out = {velocity}, .in = {scalars}, .update = *update},
                  err);
 }
 
-static enum status far_sgd(struct compute *far, float *parameters, float *velocity,
-                           const float *gradients, size_t count,
-                           const struct compute_sgd_scalars *scalars, struct error *err)
+static enum status far_adagrad(struct compute *far, const struct compute_update *update,
+                               float *sums, const struct compute_adagrad_scalars *scalars,
+                               struct error *err)
 {
     return issue(far,
-                 (struct far_call){FAR_SGD, .out = {parameters, velocity},
-                                   .in = {gradients, scalars}, .size = count},
+                 (struct far_call){FAR_ADAGRAD, .out = {sums}, .in = {scalars}, .update = *update},
                  err);
 }
 
@@ -356,4 +364,5 @@ const struct compute_ops compute_far = {
     .softmax_cross_entropy = far_softmax_cross_entropy,
     .adam = far_adam,
     .sgd = far_sgd,
+    .adagrad = far_adagrad,
 };

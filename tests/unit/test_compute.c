@@ -388,8 +388,10 @@ static void check_adam(struct fixture *f, float l2, float decay)
     }
     float *device[3] = {to_device(f, p, COUNT * 4), to_device(f, m, COUNT * 4),
                         to_device(f, v, COUNT * 4)};
-    OK(f->ops->adam(f->compute, device[0], device[1], device[2], to_device(f, g, COUNT * 4), COUNT,
-                    to_device(f, &s, sizeof(s)), &f->err));
+    const struct compute_update update = {
+        .parameters = device[0], .gradients = to_device(f, g, COUNT * 4), .count = COUNT};
+    OK(f->ops->adam(f->compute, &update, device[1], device[2], to_device(f, &s, sizeof(s)),
+                    &f->err));
     for (int i = 0; i < 3; i++) {
         float *actual = from_device(f, device[i], COUNT);
         assert_near(actual, expected[i], COUNT, 0.1);
@@ -428,8 +430,9 @@ static void sgd_has_momentum_and_decay(void **state)
         }
         float *device_p = to_device(f, p, COUNT * 4);
         float *device_velocity = to_device(f, velocity, COUNT * 4);
-        OK(f->ops->sgd(f->compute, device_p, device_velocity, to_device(f, g, COUNT * 4), COUNT,
-                       to_device(f, &s, sizeof(s)), &f->err));
+        const struct compute_update update = {
+            .parameters = device_p, .gradients = to_device(f, g, COUNT * 4), .count = COUNT};
+        OK(f->ops->sgd(f->compute, &update, device_velocity, to_device(f, &s, sizeof(s)), &f->err));
         float *actual[2] = {from_device(f, device_p, COUNT),
                             from_device(f, device_velocity, COUNT)};
         assert_near(actual[0], expected[0], COUNT, 0.1);

@@ -20,7 +20,8 @@ static void fixture_open(struct fixture *f, const struct optim_ops *ops,
     *f = (struct fixture){.device = {.ops = &compute_cpu}};
     void *memory = NULL;
     assert_ok(compute_cpu.open(0, 1, &f->device.compute, &f->err), &f->err);
-    assert_ok(ops->open(spec, COUNT, f->device, &f->optim, &f->err), &f->err);
+    const struct optim_parts parts = {.spec = spec, .device = f->device, .count = COUNT};
+    assert_ok(ops->open(&parts, &f->optim, &f->err), &f->err);
     assert_ok(compute_cpu.alloc(f->device.compute, COUNT * sizeof(float), &memory, &f->err),
               &f->err);
     f->parameters = memory;
@@ -50,7 +51,8 @@ static void do_step(struct fixture *f, int step)
     for (int i = 0; i < COUNT; i++)
         f->gradients[i] = (float)gradient_of(step, i);
     assert_ok(f->optim->ops->prepare(f->optim, step, 1.0, &f->err), &f->err);
-    assert_ok(f->optim->ops->update(f->optim, f->parameters, f->gradients, &f->err), &f->err);
+    assert_ok(f->optim->ops->update(f->optim, f->parameters, f->gradients, NULL, NULL, &f->err),
+              &f->err);
 }
 
 static void adam_follows_pytorchs_formula(void **state)

@@ -20,8 +20,10 @@ struct plain_optim {
 };
 
 static enum status plain_update(struct optim *optim, float *parameters, const float *gradients,
-                                struct error *err)
+                                const float *flags, const float *scale, struct error *err)
 {
+    (void)flags;
+    (void)scale;
     const struct plain_optim *plain = (const struct plain_optim *)optim;
     (void)err;
     for (size_t i = 0; i < plain->count; i++)

@@ -1,48 +1,11 @@
 /* sgd.c - stochastic gradient descent with momentum, as torch.optim.SGD computes it. */
-#include <stdlib.h>
+#include "trainer/optim/optim_private.h"
 
-#include "trainer/optim/optim.h"
-
-struct sgd {
-    struct optim optim;
-    struct optimizer_spec spec;
-    struct device device;
-    size_t count;
-    float *velocity;
-    struct compute_sgd_scalars *scalars; /* on the device */
-};
-
-static void sgd_close(struct optim *optim)
+static enum status sgd_open(const struct optim_parts *parts, struct optim **out, struct error *err)
 {
-    struct sgd *sgd = (struct sgd *)optim;
-    if (sgd == NULL)
-        return;
-    sgd->device.ops->release(sgd->device.compute, sgd->velocity);
-    sgd->device.ops->release(sgd->device.compute, sgd->scalars);
-    free(sgd);
-}
-
-static void sgd_cleanup(struct sgd **sgd)
-{
-    sgd_close(*sgd == NULL ? NULL : &(*sgd)->optim);
-}
-
-static enum status sgd_open(const struct optimizer_spec *spec, size_t count, struct device device,
-                            struct optim **out, struct error *err)
-{
-    CLEANUP(sgd_cleanup) struct sgd *sgd = calloc(1, sizeof(*sgd));
-    if (sgd == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "open sgd");
-    sgd->optim.ops = &optim_sgd;
-    sgd->spec = *spec;
-    sgd->device = device;
-    sgd->count = count;
-    void *memory = NULL;
-    TRY(device.ops->alloc(device.compute, count * sizeof(float), &memory, err));
-    sgd->velocity = memory;
-    TRY(device.ops->alloc(device.compute, sizeof(*sgd->scalars), &memory, err));
-    sgd->scalars = memory;
-    *out = &TAKE(sgd)->optim;
+    struct optim_base *base = NULL;
+    TRY(optim_base_open(&optim_sgd, parts, sizeof(struct compute_sgd_scalars), &base, err));
+    *out = &base->optim;
     return STATUS_OK;
 }
 
@@ -50,28 +13,27 @@ static enum status sgd_prepare(struct optim *optim, int64_t step, double lr_fact
                                struct error *err)
 {
     (void)step;
-    const struct sgd *sgd = (const struct sgd *)optim;
+    const struct optim_base *base = (const struct optim_base *)optim;
     const struct compute_sgd_scalars scalars = {
-        .lr = (float)(sgd->spec.lr * lr_factor),
-        .momentum = (float)sgd->spec.momentum,
-        .l2 = (float)sgd->spec.weight_decay,
+        .lr = (float)(base->spec.lr * lr_factor),
+        .momentum = (float)base->spec.momentum,
+        .l2 = (float)base->spec.weight_decay,
     };
-    return sgd->device.ops->upload(sgd->device.compute, sgd->scalars, &scalars, sizeof(scalars),
-                                   err);
+    return optim_base_upload(base, (const struct compute_sgd_scalars[2]){scalars, scalars}, err);
+}
+
+static enum status issue(const struct optim_base *base, const struct compute_update *update,
+                         float *const states[OPTIM_STATES_MAX], const void *scalars,
+                         struct error *err)
+{
+    return base->device.ops->sgd(base->device.compute, update, states[0], scalars, err);
 }
 
 static enum status sgd_update(struct optim *optim, float *parameters, const float *gradients,
-                              struct error *err)
+                              const float *flags, const float *scale, struct error *err)
 {
-    const struct sgd *sgd = (const struct sgd *)optim;
-    return sgd->device.ops->sgd(sgd->device.compute, parameters, sgd->velocity, gradients,
-                                sgd->count, sgd->scalars, err);
-}
-
-static float *sgd_state(struct optim *optim, int index)
-{
-    (void)index;
-    return ((const struct sgd *)optim)->velocity;
+    return optim_base_update((const struct optim_base *)optim, parameters, gradients, flags, scale,
+                             issue, err);
 }
 
 const struct optim_ops optim_sgd = {
@@ -79,8 +41,8 @@ const struct optim_ops optim_sgd = {
     .state_count = 1,
     .state_names = {"sgd_velocity"},
     .open = sgd_open,
-    .close = sgd_close,
+    .close = optim_base_close,
     .prepare = sgd_prepare,
     .update = sgd_update,
-    .state = sgd_state,
+    .state = optim_base_state,
 };

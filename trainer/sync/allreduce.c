@@ -37,7 +37,8 @@ static enum status allreduce_step(struct sync *sync, struct error *err)
     struct comm *comm = parts->comm;
 
     TRY(comm->ops->all_reduce_sum(comm, parts->gradients, parts->count + SYNC_TAIL, err));
-    return parts->optim->ops->update(parts->optim, parts->parameters, parts->gradients, err);
+    return parts->optim->ops->update(parts->optim, parts->parameters, parts->gradients, NULL, NULL,
+                                     err);
 }
 
 const struct sync_ops sync_allreduce = {

@@ -141,4 +141,5 @@ const struct compute_ops compute_cpu = {
     .softmax_cross_entropy = cpu_softmax_cross_entropy,
     .adam = cpu_adam,
     .sgd = cpu_sgd,
+    .adagrad = cpu_adagrad,
 };

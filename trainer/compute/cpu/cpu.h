@@ -59,11 +59,11 @@ enum status cpu_softmax_cross_entropy(struct compute *compute, float *loss_sum, 
                                       const float *scale, int m, int n, struct error *err);
 
 /* cpu_optim.c */
-enum status cpu_adam(struct compute *compute, float *parameters, float *m, float *v,
-                     const float *gradients, size_t count,
-                     const struct compute_adam_scalars *scalars, struct error *err);
-enum status cpu_sgd(struct compute *compute, float *parameters, float *velocity,
-                    const float *gradients, size_t count, const struct compute_sgd_scalars *scalars,
-                    struct error *err);
+enum status cpu_adam(struct compute *compute, const struct compute_update *update, float *m,
+                     float *v, const struct compute_adam_scalars *scalars, struct error *err);
+enum status cpu_sgd(struct compute *compute, const struct compute_update *update, float *velocity,
+                    const struct compute_sgd_scalars *scalars, struct error *err);
+enum status cpu_adagrad(struct compute *compute, const struct compute_update *update, float *sums,
+                        const struct compute_adagrad_scalars *scalars, struct error *err);
 
 #endif
