@@ -5,8 +5,8 @@
  * train.h - one rank's training, from contract to model file.
  *
  * train.c is the loop; train_open.c builds what it uses and takes it down; train_batch.c feeds one
- * step; train_report.c keeps the metric window and speaks; train_eval.c evaluates; train_export.c
- * writes the model. They share struct train.
+ * step; train_report.c keeps the metric window and speaks, train_board.c also to TensorBoard;
+ * train_eval.c evaluates; train_export.c writes the model. They share struct train.
  *
  * Threads: one, plus the checkpoint's writer. Signals only set flags (train_signal.c).
  */
@@ -81,6 +81,7 @@ struct train {
     enum train_part part; /* what is being done */
 
     struct events *events;
+    struct tfevents *board; /* rank 0's, from its first metric on; else NULL */
     struct progress_page *progress;
     struct train_data training, evaluation; /* evaluation.set.count is 0: none */
     struct device device;
@@ -139,6 +140,9 @@ MUST_CHECK enum status train_open(struct train *train, const struct contract *co
 MUST_CHECK enum status train_step(struct train *train, struct error *err);
 /* Accounts for the step and reports metrics and progress where they are due. */
 MUST_CHECK enum status train_report_step(struct train *train, struct error *err);
+/* Rank 0 emits a metric event and writes its values for TensorBoard; others say nothing. */
+MUST_CHECK enum status train_report_values(struct train *train, struct wire_event *event,
+                                           struct error *err);
 MUST_CHECK enum status train_report_started(struct train *train, struct error *err);
 /* Not MUST_CHECK: when it follows a failure, its own changes nothing. */
 enum status train_report_finished(struct train *train, const char *status, const char *text,

@@ -96,7 +96,7 @@ static enum status report_evaluation(struct train *train, const double sums[MODE
         train_results_set(&train->results, value->name, values[i]);
     }
     train->part = TRAIN_PART_WRITE;
-    return train->contract->rank == 0 ? events_emit(train->events, &event, err) : STATUS_OK;
+    return train_report_values(train, &event, err);
 }
 
 enum status train_evaluate(struct train *train, struct error *err)

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "trainer/export/tfevents.h"
 #include "trainer/train.h"
 
 #define COLLECTIVE_MARGIN_MS 5000 /* the hang watcher names the culprit first */
@@ -342,5 +343,6 @@ void train_close(struct train *train)
     }
     free(train->feed);
     progress_close(train->progress);
+    tfevents_close(train->board);
     events_close(train->events);
 }

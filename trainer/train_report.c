@@ -58,7 +58,7 @@ static enum status report_metrics(struct train *train, struct error *err)
     if (seconds > 0.0)
         add_value(&event, "", "samples_per_second", (double)window->timed_rows / seconds);
     *window = (struct train_window){.started_ns = now_ns};
-    return train->contract->rank == 0 ? events_emit(train->events, &event, err) : STATUS_OK;
+    return train_report_values(train, &event, err);
 }
 
 static enum status report_progress(struct train *train, struct error *err)
