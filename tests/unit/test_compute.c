@@ -443,6 +443,129 @@ static void sgd_has_momentum_and_decay(void **state)
     }
 }
 
+static void adagrad_divides_by_the_root_of_what_was_summed(void **state)
+{
+    (void)state;
+    enum { COUNT = 517 };
+    FOR_EACH_BACKEND(f)
+    {
+        float *p = draw(f, COUNT, 0), *g = draw(f, COUNT, 0), *sums = draw(f, COUNT, 0);
+        const struct compute_adagrad_scalars s = {.lr = 0.1F, .eps = 1e-6F, .l2 = 0.01F};
+        const float scale = 0.5F;
+        double expected[2][COUNT];
+        for (size_t i = 0; i < COUNT; i++) {
+            sums[i] = fabsf(sums[i]);
+            const double gradient = 0.5 * (double)g[i] + (double)s.l2 * (double)p[i];
+            expected[1][i] = (double)sums[i] + gradient * gradient;
+            expected[0][i] =
+                (double)p[i] - (double)s.lr * gradient / (sqrt(expected[1][i]) + (double)s.eps);
+        }
+        float *device_p = to_device(f, p, COUNT * 4), *device_sums = to_device(f, sums, COUNT * 4);
+        const struct compute_update update = {.parameters = device_p,
+                                              .gradients = to_device(f, g, COUNT * 4),
+                                              .count = COUNT,
+                                              .scale = to_device(f, &scale, 4)};
+        OK(f->ops->adagrad(f->compute, &update, device_sums, to_device(f, &s, sizeof(s)), &f->err));
+        float *actual[2] = {from_device(f, device_p, COUNT), from_device(f, device_sums, COUNT)};
+        assert_near(actual[0], expected[0], COUNT, 0.1);
+        assert_near(actual[1], expected[1], COUNT, 0.1);
+        void *const owned[] = {p, g, sums, actual[0], actual[1]};
+        for (size_t i = 0; i < COUNT_OF(owned); i++)
+            free(owned[i]);
+    }
+}
+
+/* The piece [skip, skip + count) of a table of rows of `width`, one row in three touched. */
+struct piece {
+    size_t skip, count;
+    int width;
+};
+
+static const struct piece pieces[] = {{0, 30, 3},  {2, 30, 3}, {1, 1, 3},      {0, 64, 1},
+                                      {7, 100, 8}, {0, 5, 16}, {100, 700, 128}};
+
+static bool piece_touches(const struct piece *piece, size_t i)
+{
+    return (piece->skip + i) / (size_t)piece->width % 3 == 1;
+}
+
+/* The same three operations with and without flags: alike where the row is touched, else nothing. */
+static void update_piece(struct fixture *f, const struct piece *piece, const float *flags,
+                         float *actual[4])
+{
+    f->draws = 0;
+    float *host[4] = {draw(f, piece->count, 0), draw(f, piece->count, 0), draw(f, piece->count, 0),
+                      draw(f, piece->count, 0)};
+    float *device[4];
+    for (int i = 0; i < 4; i++) {
+        for (size_t j = 0; j < piece->count; j++)
+            host[i][j] = fabsf(host[i][j]);
+        device[i] = to_device(f, host[i], piece->count * 4);
+        free(host[i]);
+    }
+    const struct compute_update update = {.parameters = device[0],
+                                          .gradients = device[1],
+                                          .count = piece->count,
+                                          .flags = flags,
+                                          .skip = piece->skip,
+                                          .width = piece->width};
+    const struct compute_adam_scalars adam = {.step_size = 0.01F,
+                                              .beta1 = 0.9F,
+                                              .beta2 = 0.9F,
+                                              .complement1 = 0.1F,
+                                              .complement2 = 0.1F,
+                                              .eps = 1e-8F,
+                                              .root_correction = 1.0F,
+                                              .decay = 0.1F};
+    const struct compute_sgd_scalars sgd = {.lr = 0.1F, .momentum = 0.9F, .l2 = 0.1F};
+    const struct compute_adagrad_scalars adagrad = {.lr = 0.1F, .eps = 1e-6F, .l2 = 0.1F};
+    OK(f->ops->adam(f->compute, &update, device[2], device[3], to_device(f, &adam, sizeof(adam)),
+                    &f->err));
+    OK(f->ops->sgd(f->compute, &update, device[2], to_device(f, &sgd, sizeof(sgd)), &f->err));
+    OK(f->ops->adagrad(f->compute, &update, device[3], to_device(f, &adagrad, sizeof(adagrad)),
+                       &f->err));
+    for (int i = 0; i < 4; i++)
+        actual[i] = from_device(f, device[i], piece->count);
+}
+
+static void check_piece(struct fixture *f, const struct piece *piece)
+{
+    const size_t width = (size_t)piece->width;
+    const size_t rows = (piece->skip + piece->count + width - 1) / width;
+    float *flags = calloc(rows, sizeof(float)), *zeros = calloc(rows, sizeof(float));
+    for (size_t row = 0; row < rows; row++)
+        flags[row] = row % 3 == 1 ? 2.0F : 0.0F;
+    float *all[4], *some[4], *none[4];
+    update_piece(f, piece, NULL, all);
+    update_piece(f, piece, to_device(f, flags, rows * 4), some);
+    update_piece(f, piece, to_device(f, zeros, rows * 4), none);
+    f->draws = 0;
+    for (int i = 0; i < 4; i++) {
+        float *before = draw(f, piece->count, 0);
+        for (size_t j = 0; j < piece->count; j++) {
+            const float expected = piece_touches(piece, j) ? all[i][j] : fabsf(before[j]);
+            assert_true(some[i][j] == expected);
+            assert_true(none[i][j] == fabsf(before[j]));
+        }
+        free(before);
+        free(all[i]);
+        free(some[i]);
+        free(none[i]);
+    }
+    free(flags);
+    free(zeros);
+}
+
+static void rows_that_a_step_did_not_touch_keep_their_bits(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        for (size_t i = 0; i < COUNT_OF(pieces); i++)
+            check_piece(f, &pieces[i]);
+    }
+}
+
 /* ------------------------------------------------------------------ tables and manners */
 
 static void a_missing_operation_is_named(void **state)
@@ -544,6 +667,8 @@ int main(void)
         cmocka_unit_test(a_label_that_is_no_class_makes_the_loss_nan),
         cmocka_unit_test(adam_is_the_papers_with_both_kinds_of_decay),
         cmocka_unit_test(sgd_has_momentum_and_decay),
+        cmocka_unit_test(adagrad_divides_by_the_root_of_what_was_summed),
+        cmocka_unit_test(rows_that_a_step_did_not_touch_keep_their_bits),
         cmocka_unit_test(a_missing_operation_is_named),
         cmocka_unit_test(an_absent_cuda_backend_is_said_so),
         cmocka_unit_test(far_memory_kills_whoever_reads_it_from_the_host),

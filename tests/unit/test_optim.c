@@ -1,143 +1,316 @@
-/* test_optim.c - what optimizers hand to the device, against PyTorch's definitions in float64. */
+/*
+ * test_optim.c - every optimizer against PyTorch's trajectory (tests/vectors/optim.json), whole and in
+ * slices, on the CPU and on the device whose memory the host can't read.
+ */
 #include "tests/unit/unit.h"
 
 #include <math.h>
+#include <stdlib.h>
 
+#include "base/fs.h"
+#include "base/json.h"
+#include "tests/unit/compute_far.h"
 #include "trainer/optim/optim.h"
 
-enum { COUNT = 3, STEPS = 50 };
+#define VECTORS       "tests/vectors/optim.json"
+#define VECTORS_BYTES (64 * KIB)
+#define TOLERANCE     2e-6
 
+enum { COUNT = 21, TABLE_ROWS = 4, SLICES_MAX = 3 };
+
+/* One optimizer for each slice of the vector, on one device. */
 struct fixture {
     struct error err;
     struct device device;
-    struct optim *optim;
-    float *parameters, *gradients;
+    int slices;
+    size_t begins[SLICES_MAX + 1];
+    struct optim *optims[SLICES_MAX];
+    float *parameters, *gradients, *flags, *scale;
 };
 
-static void fixture_open(struct fixture *f, const struct optim_ops *ops,
-                         const struct optimizer_spec *spec)
+static json_t *vectors;
+
+static int load_vectors(void **state)
 {
-    *f = (struct fixture){.device = {.ops = &compute_cpu}};
+    (void)state;
+    struct buf text;
+    struct error err = {.status = STATUS_OK};
+    buf_init(&text, VECTORS_BYTES);
+    assert_ok(fs_read_file(VECTORS, &text, &err), &err);
+    assert_ok(json_parse(text.data, text.size, &vectors, &err), &err);
+    buf_clear(&text);
+    return 0;
+}
+
+static int free_vectors(void **state)
+{
+    (void)state;
+    json_decref(vectors);
+    return 0;
+}
+
+static void read_floats(const json_t *from, float out[COUNT])
+{
+    assert_int_equal(json_array_size(from), COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        out[i] = (float)json_number_value(json_array_get(from, i));
+}
+
+static const struct {
+    const char *word;
+    int type;
+} types[] = {{"sgd", OPTIMIZER_SGD},
+             {"adam", OPTIMIZER_ADAM},
+             {"adamw", OPTIMIZER_ADAMW},
+             {"adagrad", OPTIMIZER_ADAGRAD}};
+
+static struct optimizer_spec spec_of(const json_t *test)
+{
+    const json_t *options = json_object_get(test, "options");
+    const json_t *betas = json_object_get(options, "betas");
+    struct optimizer_spec spec = {
+        .type = -1,
+        .lr = json_number_value(json_object_get(options, "lr")),
+        .beta1 = json_number_value(json_array_get(betas, 0)),
+        .beta2 = json_number_value(json_array_get(betas, 1)),
+        .eps = json_number_value(json_object_get(options, "eps")),
+        .momentum = json_number_value(json_object_get(options, "momentum")),
+        .weight_decay = json_number_value(json_object_get(options, "weight_decay")),
+        .initial_accumulator =
+            json_number_value(json_object_get(options, "initial_accumulator_value")),
+        .embeddings =
+            json_is_true(json_object_get(test, "sparse")) ? EMBEDDING_SPARSE : EMBEDDING_DENSE};
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        if (strcmp(types[i].word, json_string_value(json_object_get(test, "type"))) == 0)
+            spec.type = types[i].type;
+    }
+    assert_true(spec.type >= 0);
+    return spec;
+}
+
+static float *allocate(struct fixture *f, size_t count)
+{
     void *memory = NULL;
-    assert_ok(compute_cpu.open(0, 1, &f->device.compute, &f->err), &f->err);
-    const struct optim_parts parts = {.spec = spec, .device = f->device, .count = COUNT};
-    assert_ok(ops->open(&parts, &f->optim, &f->err), &f->err);
-    assert_ok(compute_cpu.alloc(f->device.compute, COUNT * sizeof(float), &memory, &f->err),
+    assert_ok(f->device.ops->alloc(f->device.compute, count * sizeof(float), &memory, &f->err),
               &f->err);
-    f->parameters = memory;
-    assert_ok(compute_cpu.alloc(f->device.compute, COUNT * sizeof(float), &memory, &f->err),
-              &f->err);
-    f->gradients = memory;
-    for (int i = 0; i < COUNT; i++)
-        f->parameters[i] = 0.5F * (float)(i - 1);
+    return memory;
+}
+
+static void put(struct fixture *f, float *target, const float *source, size_t count)
+{
+    assert_ok(
+        f->device.ops->upload(f->device.compute, target, source, count * sizeof(float), &f->err),
+        &f->err);
+}
+
+static void get(struct fixture *f, float *target, const float *source, size_t count)
+{
+    assert_ok(
+        f->device.ops->download(f->device.compute, target, source, count * sizeof(float), &f->err),
+        &f->err);
+}
+
+static void fixture_open(struct fixture *f, const struct compute_ops *ops,
+                         const struct optimizer_spec *spec, int slices)
+{
+    *f = (struct fixture){.device = {.ops = ops}, .slices = slices};
+    assert_ok(ops->open(0, 1, &f->device.compute, &f->err), &f->err);
+    const json_t *layout = json_object_get(vectors, "table");
+    const struct optim_table table = {
+        .offset = (size_t)json_integer_value(json_object_get(layout, "offset")),
+        .rows = (size_t)json_integer_value(json_object_get(layout, "rows")),
+        .width = (int)json_integer_value(json_object_get(layout, "width"))};
+    for (int i = 0; i < slices; i++) {
+        f->begins[i] = (size_t)(COUNT * i / slices);
+        f->begins[i + 1] = (size_t)(COUNT * (i + 1) / slices);
+        const struct optim_parts parts = {.spec = spec,
+                                          .device = f->device,
+                                          .first = f->begins[i],
+                                          .count = f->begins[i + 1] - f->begins[i],
+                                          .tables = &table,
+                                          .table_count = spec->embeddings == EMBEDDING_SPARSE};
+        assert_ok(optim_registry[spec->type]->open(&parts, &f->optims[i], &f->err), &f->err);
+        assert_int_equal(f->optims[i]->ops == optim_registry[spec->type], true);
+    }
+    f->parameters = allocate(f, COUNT);
+    f->gradients = allocate(f, COUNT);
+    f->flags = allocate(f, TABLE_ROWS);
+    f->scale = allocate(f, 1);
+    float start[COUNT];
+    read_floats(json_object_get(vectors, "start"), start);
+    put(f, f->parameters, start, COUNT);
 }
 
 static void fixture_close(struct fixture *f)
 {
-    f->optim->ops->close(f->optim);
-    compute_cpu.release(f->device.compute, f->parameters);
-    compute_cpu.release(f->device.compute, f->gradients);
-    compute_cpu.close(f->device.compute);
+    for (int i = 0; i < f->slices; i++)
+        f->optims[i]->ops->close(f->optims[i]);
+    float *const memory[] = {f->parameters, f->gradients, f->flags, f->scale};
+    for (size_t i = 0; i < COUNT_OF(memory); i++)
+        f->device.ops->release(f->device.compute, memory[i]);
+    f->device.ops->close(f->device.compute);
 }
 
-/* A gradient that changes with the step and the element, of very different sizes. */
-static double gradient_of(int step, int i)
+/* What is in the gradient of a row that a step did not touch must not matter. */
+static void spoil_untouched(float gradients[COUNT], const float flags[TABLE_ROWS])
 {
-    return sin(0.7 * step + i) * pow(10.0, -2 * i);
+    const json_t *layout = json_object_get(vectors, "table");
+    const size_t offset = (size_t)json_integer_value(json_object_get(layout, "offset"));
+    const size_t width = (size_t)json_integer_value(json_object_get(layout, "width"));
+    for (size_t i = 0; i < TABLE_ROWS * width; i++) {
+        if (!(flags[i / width] > 0.0F))
+            gradients[offset + i] = NAN;
+    }
 }
 
-static void do_step(struct fixture *f, int step)
+static void do_step(struct fixture *f, size_t step, bool is_sparse, const float *scale)
 {
-    for (int i = 0; i < COUNT; i++)
-        f->gradients[i] = (float)gradient_of(step, i);
-    assert_ok(f->optim->ops->prepare(f->optim, step, 1.0, &f->err), &f->err);
-    assert_ok(f->optim->ops->update(f->optim, f->parameters, f->gradients, NULL, NULL, &f->err),
-              &f->err);
+    float gradients[COUNT], flags[TABLE_ROWS] = {0.0F};
+    read_floats(json_array_get(json_object_get(vectors, "gradients"), step), gradients);
+    const json_t *touched = json_array_get(json_object_get(vectors, "touched"), step);
+    for (size_t i = 0; i < json_array_size(touched); i++)
+        flags[json_integer_value(json_array_get(touched, i))] = (float)(i + 1);
+    if (is_sparse)
+        spoil_untouched(gradients, flags);
+    if (scale != NULL) {
+        for (int i = 0; i < COUNT; i++)
+            gradients[i] /= *scale;
+        put(f, f->scale, scale, 1);
+    }
+    put(f, f->gradients, gradients, COUNT);
+    put(f, f->flags, flags, TABLE_ROWS);
+    for (int i = 0; i < f->slices; i++) {
+        struct optim *optim = f->optims[i];
+        const size_t begin = f->begins[i];
+        assert_ok(optim->ops->prepare(optim, (int64_t)step + 1, 1.0, &f->err), &f->err);
+        assert_ok(optim->ops->update(optim, f->parameters + begin, f->gradients + begin,
+                                     is_sparse ? f->flags : NULL, scale == NULL ? NULL : f->scale,
+                                     &f->err),
+                  &f->err);
+    }
 }
 
-static void adam_follows_pytorchs_formula(void **state)
+static void check_case(const json_t *test, const struct compute_ops *ops, int slices,
+                       const float *scale)
 {
-    (void)state;
-    const struct optimizer_spec spec = {.type = OPTIMIZER_ADAM,
-                                        .lr = 0.01,
-                                        .beta1 = 0.9,
-                                        .beta2 = 0.999,
-                                        .eps = 1e-8,
-                                        .weight_decay = 0.02};
+    const struct optimizer_spec spec = spec_of(test);
     struct fixture f;
-    fixture_open(&f, &optim_adam, &spec);
-    double p[COUNT], m[COUNT] = {0.0}, v[COUNT] = {0.0};
-    for (int i = 0; i < COUNT; i++)
-        p[i] = (double)f.parameters[i];
-    for (int step = 1; step <= STEPS; step++) {
-        do_step(&f, step);
+    fixture_open(&f, ops, &spec, slices);
+    const json_t *after = json_object_get(test, "after");
+    for (size_t step = 0; step < json_array_size(after); step++) {
+        float expected[COUNT], actual[COUNT];
+        do_step(&f, step, spec.embeddings == EMBEDDING_SPARSE, scale);
+        read_floats(json_array_get(after, step), expected);
+        get(&f, actual, f.parameters, COUNT);
         for (int i = 0; i < COUNT; i++) {
-            const double g = gradient_of(step, i) + spec.weight_decay * p[i];
-            m[i] = spec.beta1 * m[i] + (1.0 - spec.beta1) * g;
-            v[i] = spec.beta2 * v[i] + (1.0 - spec.beta2) * g * g;
-            const double correction1 = 1.0 - pow(spec.beta1, step);
-            const double correction2 = 1.0 - pow(spec.beta2, step);
-            p[i] -= spec.lr / correction1 * m[i] / (sqrt(v[i]) / sqrt(correction2) + spec.eps);
-            assert_true(fabs((double)f.parameters[i] - p[i]) < 2e-6);
+            if (!(fabsf(actual[i] - expected[i]) <= TOLERANCE * (1.0F + fabsf(expected[i]))))
+                fail_msg("%s, step %zu, element %d: %.9g, expected %.9g", f.optims[0]->ops->type,
+                         step + 1, i, (double)actual[i], (double)expected[i]);
         }
     }
     fixture_close(&f);
 }
 
-static void sgd_follows_pytorchs_formula(void **state)
+static void every_optimizer_follows_pytorch(void **state)
 {
     (void)state;
-    const struct optimizer_spec spec = {
-        .type = OPTIMIZER_SGD, .lr = 0.1, .momentum = 0.9, .weight_decay = 0.01};
-    struct fixture f;
-    fixture_open(&f, &optim_sgd, &spec);
-    double p[COUNT], velocity[COUNT] = {0.0};
-    for (int i = 0; i < COUNT; i++)
-        p[i] = (double)f.parameters[i];
-    for (int step = 1; step <= STEPS; step++) {
-        do_step(&f, step);
-        for (int i = 0; i < COUNT; i++) {
-            velocity[i] =
-                spec.momentum * velocity[i] + gradient_of(step, i) + spec.weight_decay * p[i];
-            p[i] -= spec.lr * velocity[i];
-            assert_true(fabs((double)f.parameters[i] - p[i]) < 2e-6);
-        }
+    size_t i = 0;
+    const json_t *test = NULL;
+    json_array_foreach(json_object_get(vectors, "cases"), i, test) {
+        check_case(test, &compute_cpu, 1, NULL);
+        check_case(test, &compute_far, 1, NULL);
     }
-    fixture_close(&f);
 }
 
-/* Taking up at a step needs the vectors and the step number, nothing else. */
-static void a_fresh_adam_with_the_old_vectors_goes_on_bit_for_bit(void **state)
+static void slices_that_cut_rows_follow_it_too(void **state)
 {
     (void)state;
-    const struct optimizer_spec spec = {
-        .type = OPTIMIZER_ADAM, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
-    struct fixture whole, resumed;
-    fixture_open(&whole, &optim_adam, &spec);
-    fixture_open(&resumed, &optim_adam, &spec);
-    for (int step = 1; step <= 20; step++)
-        do_step(&whole, step);
-    memcpy(resumed.parameters, whole.parameters, COUNT * sizeof(float));
-    for (int s = 0; s < optim_adam.state_count; s++)
-        memcpy(optim_adam.state(resumed.optim, s), optim_adam.state(whole.optim, s),
-               COUNT * sizeof(float));
-
-    for (int step = 21; step <= 40; step++) {
-        do_step(&whole, step);
-        do_step(&resumed, step);
+    size_t i = 0;
+    const json_t *test = NULL;
+    json_array_foreach(json_object_get(vectors, "cases"), i, test) {
+        check_case(test, &compute_cpu, 2, NULL);
+        check_case(test, &compute_far, 3, NULL);
     }
+}
 
-    assert_memory_equal(resumed.parameters, whole.parameters, COUNT * sizeof(float));
-    fixture_close(&whole);
-    fixture_close(&resumed);
+static void the_scale_counts_for_every_gradient(void **state)
+{
+    (void)state;
+    const float scale = 0.25F;
+    size_t i = 0;
+    const json_t *test = NULL;
+    json_array_foreach(json_object_get(vectors, "cases"), i, test)
+        check_case(test, &compute_cpu, 2, &scale);
+}
+
+/* The state vectors and the step number are all that there is to save. */
+static void a_fresh_optimizer_with_the_old_vectors_goes_on_bit_for_bit(void **state)
+{
+    (void)state;
+    enum { KILLED = 4, END = 8 };
+    size_t i = 0;
+    const json_t *test = NULL;
+    json_array_foreach(json_object_get(vectors, "cases"), i, test) {
+        const struct optimizer_spec spec = spec_of(test);
+        const bool is_sparse = spec.embeddings == EMBEDDING_SPARSE;
+        struct fixture whole, resumed;
+        float saved[COUNT], end[2][COUNT];
+        fixture_open(&whole, &compute_cpu, &spec, 1);
+        fixture_open(&resumed, &compute_cpu, &spec, 1);
+        for (size_t step = 0; step < KILLED; step++)
+            do_step(&whole, step, is_sparse, NULL);
+        get(&whole, saved, whole.parameters, COUNT);
+        put(&resumed, resumed.parameters, saved, COUNT);
+        for (int s = 0; s < whole.optims[0]->ops->state_count; s++) {
+            get(&whole, saved, whole.optims[0]->ops->state(whole.optims[0], s), COUNT);
+            put(&resumed, resumed.optims[0]->ops->state(resumed.optims[0], s), saved, COUNT);
+        }
+
+        for (size_t step = KILLED; step < END; step++) {
+            do_step(&whole, step, is_sparse, NULL);
+            do_step(&resumed, step, is_sparse, NULL);
+        }
+
+        get(&whole, end[0], whole.parameters, COUNT);
+        get(&resumed, end[1], resumed.parameters, COUNT);
+        assert_memory_equal(end[0], end[1], sizeof(end[0]));
+        fixture_close(&whole);
+        fixture_close(&resumed);
+    }
+}
+
+static void the_learning_rate_factor_counts(void **state)
+{
+    (void)state;
+    for (size_t type = 0; type < COUNT_OF(types); type++) {
+        struct optimizer_spec spec = {
+            .type = types[type].type, .lr = 0.1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+        float moved[2][COUNT];
+        for (int half = 0; half < 2; half++) {
+            struct fixture f;
+            const float ones[COUNT] = {[0 ... COUNT - 1] = 1.0F};
+            spec.lr = half ? 0.2 : 0.1;
+            fixture_open(&f, &compute_cpu, &spec, 1);
+            put(&f, f.gradients, ones, COUNT);
+            struct optim *optim = f.optims[0];
+            assert_ok(optim->ops->prepare(optim, 1, half ? 0.5 : 1.0, &f.err), &f.err);
+            assert_ok(optim->ops->update(optim, f.parameters, f.gradients, NULL, NULL, &f.err),
+                      &f.err);
+            get(&f, moved[half], f.parameters, COUNT);
+            fixture_close(&f);
+        }
+        assert_memory_equal(moved[0], moved[1], sizeof(moved[0]));
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adam_follows_pytorchs_formula),
-        cmocka_unit_test(sgd_follows_pytorchs_formula),
-        cmocka_unit_test(a_fresh_adam_with_the_old_vectors_goes_on_bit_for_bit),
+        cmocka_unit_test(every_optimizer_follows_pytorch),
+        cmocka_unit_test(slices_that_cut_rows_follow_it_too),
+        cmocka_unit_test(the_scale_counts_for_every_gradient),
+        cmocka_unit_test(a_fresh_optimizer_with_the_old_vectors_goes_on_bit_for_bit),
+        cmocka_unit_test(the_learning_rate_factor_counts),
     };
-    return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("optim", tests, load_vectors, free_vectors);
 }
