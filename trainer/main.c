@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "trainer/makedata.h"
 #include "trainer/numerics.h"
 #include "trainer/train.h"
 
@@ -24,6 +25,8 @@ struct config {
     const char *output;
     const char *cache;
     bool resume;
+    int64_t rows;
+    int64_t seed;
 };
 
 static const struct option_row options[] = {
@@ -35,16 +38,20 @@ static const struct option_row options[] = {
      .help = "folder for decoded data (default: OUTPUT/cache)"},
     {"resume", OPTION_FLAG, offsetof(struct config, resume),
      .help = "go on from the newest checkpoint in OUTPUT"},
+    {"rows", OPTION_INT, offsetof(struct config, rows), .value = "N", .min = MAKEDATA_ROWS_MIN,
+     .max = MAKEDATA_ROWS_MAX, .help = "make-data: lines of the training file"},
+    {"seed", OPTION_INT, offsetof(struct config, seed), .value = "N", .max = INT64_MAX,
+     .initial = "1", .help = "make-data: another seed gives other data"},
     OPTION_END};
 
 static const struct option_program program = {
     .name = "reprise-trainer",
-    .synopsis = "[train SPEC.json | decode SPEC.json | numerics] [options]",
+    .synopsis = "[train SPEC.json | decode SPEC.json | make-data KIND | numerics] [options]",
     .about =
         "Trains one rank of a job. Without arguments the job comes from the environment that an\n"
         "agent sets up. `train` runs one rank alone and prints the final metrics as a line of\n"
-        "JSON; `decode` fills the cache of decoded data; `numerics` names this machine's\n"
-        "arithmetic.",
+        "JSON; `decode` fills the cache of decoded data; `make-data` writes an invented data set\n"
+        "(table, text, interactions) into OUTPUT; `numerics` names this machine's arithmetic.",
     .rows = options,
     .epilogue = "exit codes:\n"
                 "  0 done, 64 bad spec or usage, 65 bad data, 69 peer lost, 70 internal error,\n"
@@ -202,6 +209,22 @@ static int run_decode(const struct config *config, const char *spec_path)
     return TRAINER_EXIT_DONE;
 }
 
+static int run_make_data(const struct config *config, const char *kind)
+{
+    struct error err = {.status = STATUS_OK};
+    struct makedata_request request = {
+        .folder = config->output, .rows = config->rows, .seed = (uint64_t)config->seed};
+    if (config->output == NULL) {
+        (void)error_set(&err, STATUS_INVALID, "make-data needs --output DIR");
+        return fail(&err, EXIT_USAGE);
+    }
+    if (makedata_kind_of(kind, &request.kind, &err) != STATUS_OK)
+        return fail(&err, EXIT_USAGE);
+    if (makedata_write(&request, &err) != STATUS_OK)
+        return fail(&err, TRAINER_EXIT_CANNOT_WRITE);
+    return TRAINER_EXIT_DONE;
+}
+
 static int run_numerics(void)
 {
     struct error err = {.status = STATUS_OK};
@@ -231,6 +254,8 @@ int main(int argc, char **argv, char **environment)
         return run_alone(&config, argv[2]);
     if (words == WORDS_MAX && strcmp(argv[1], "decode") == 0)
         return run_decode(&config, argv[2]);
+    if (words == WORDS_MAX && strcmp(argv[1], "make-data") == 0)
+        return run_make_data(&config, argv[2]);
     if (words == 1 && strcmp(argv[1], "numerics") == 0)
         return run_numerics();
     option_print_help(&program);

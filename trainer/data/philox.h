@@ -14,7 +14,8 @@ enum philox_purpose {
     PHILOX_SHUFFLE = 1,
     PHILOX_INIT = 2,
     PHILOX_DROPOUT = 3,
-    PHILOX_NEGATIVES = 4
+    PHILOX_NEGATIVES = 4,
+    PHILOX_MAKE_DATA = 5
 };
 
 struct philox_key {
