@@ -18,11 +18,10 @@
 struct checkpoints {
     struct checkpoint_options options;
     struct checkpoint_state state;
-    float *snapshot; /* parameters, then each optimizer state */
-    size_t floats;
+    float *snapshot; /* parameters, each optimizer state, the extras that are there */
     struct safetensors_tensor *tensors; /* over the snapshot */
-    size_t tensor_count;
-    struct checkpoint_record record; /* of the snapshot */
+    uint32_t extras;                    /* in the snapshot */
+    struct checkpoint_record record;    /* of the snapshot */
     int64_t snapshot_wall_ms;
 
     pthread_t thread;
@@ -34,34 +33,58 @@ struct checkpoints {
     struct error failure; /* the writer's first */
 };
 
-size_t checkpoint_floats(const struct checkpoint_state *state)
+uint32_t checkpoint_extras_present(const struct checkpoint_state *state)
 {
-    return model_parameter_count(state->model) * (size_t)(1 + state->optim->ops->state_count);
+    uint32_t extras = 0;
+    for (size_t i = 0; i < state->extra_count; i++) {
+        const bool *is_present = state->extras[i].is_present;
+        if (is_present == NULL || *is_present)
+            extras |= UINT32_C(1) << i;
+    }
+    return extras;
 }
 
-size_t checkpoint_tensor_count(const struct checkpoint_state *state)
+size_t checkpoint_vectors(const struct checkpoint_state *state, uint32_t extras)
+{
+    return (size_t)(1 + state->sync->optim->state_count + __builtin_popcount(extras));
+}
+
+size_t checkpoint_tensor_count(const struct checkpoint_state *state, uint32_t extras)
 {
     size_t parameters = 0;
     (void)state->model->ops->parameters(state->model, &parameters);
-    return parameters * (size_t)(1 + state->optim->ops->state_count);
+    return parameters * checkpoint_vectors(state, extras);
 }
 
-void checkpoint_tensors(const struct checkpoint_state *state, const float *values,
+/* The tensors of one vector; `prefix` NULL: the parameters themselves. */
+static void describe_vector(const struct model *model, const char *prefix, const float *values,
+                            struct safetensors_tensor *out)
+{
+    size_t count = 0;
+    const struct parameter *parameters = model->ops->parameters(model, &count);
+    for (size_t i = 0; i < count; i++, out++) {
+        const struct parameter *parameter = &parameters[i];
+        *out = (struct safetensors_tensor){.dims = parameter->dims, .count = parameter->count};
+        (void)snprintf(out->name, sizeof(out->name), "%s%s%s", prefix == NULL ? "" : prefix,
+                       prefix == NULL ? "" : ".", parameter->name);
+        memcpy(out->shape, parameter->shape, sizeof(out->shape));
+        out->values = values + parameter->offset;
+    }
+}
+
+void checkpoint_tensors(const struct checkpoint_state *state, uint32_t extras, const float *values,
                         struct safetensors_tensor *out)
 {
     size_t count = 0;
-    const struct parameter *parameters = state->model->ops->parameters(state->model, &count);
+    (void)state->model->ops->parameters(state->model, &count);
     const size_t floats = model_parameter_count(state->model);
-    for (int vector = 0; vector <= state->optim->ops->state_count; vector++) {
-        for (size_t i = 0; i < count; i++, out++) {
-            const struct parameter *parameter = &parameters[i];
-            *out = (struct safetensors_tensor){.dims = parameter->dims, .count = parameter->count};
-            (void)snprintf(out->name, sizeof(out->name), "%s%s%s",
-                           vector == 0 ? "" : state->optim->ops->state_names[vector - 1],
-                           vector == 0 ? "" : ".", parameter->name);
-            memcpy(out->shape, parameter->shape, sizeof(out->shape));
-            out->values = values + (size_t)vector * floats + parameter->offset;
-        }
+    const struct optim_ops *optim = state->sync->optim;
+    describe_vector(state->model, NULL, values, out);
+    for (int i = 0; i < optim->state_count; i++)
+        describe_vector(state->model, optim->state_names[i], values += floats, out += count);
+    for (size_t i = 0; i < state->extra_count; i++) {
+        if ((extras >> i & 1) != 0)
+            describe_vector(state->model, state->extras[i].name, values += floats, out += count);
     }
 }
 
@@ -83,7 +106,9 @@ static enum status write_shard(const struct checkpoints *c, const char *path,
     char epoch[CHECKPOINT_NUMBER_BYTES], world_size[CHECKPOINT_NUMBER_BYTES];
     char rows[CHECKPOINT_NUMBER_BYTES], checksum[2 * CHECKPOINT_NUMBER_BYTES];
     char sums[CHECKPOINT_SUMS_BYTES];
-    const XXH128_hash_t hash = XXH3_128bits(c->snapshot, c->floats * sizeof(float));
+    const size_t floats =
+        checkpoint_vectors(&c->state, c->extras) * model_parameter_count(c->state.model);
+    const XXH128_hash_t hash = XXH3_128bits(c->snapshot, floats * sizeof(float));
     (void)snprintf(attempt, sizeof(attempt), "%lld", (long long)c->options.attempt);
     (void)snprintf(step, sizeof(step), "%lld", (long long)c->record.step);
     (void)snprintf(epoch, sizeof(epoch), "%lld", (long long)c->record.epoch);
@@ -102,9 +127,11 @@ static enum status write_shard(const struct checkpoints *c, const char *path,
         {"xxh3_128", checksum},
         {"window_rows", rows},
         {"window_sums", sums},
+        {"state", c->record.state},
     };
     const struct safetensors_content content = {.tensors = c->tensors,
-                                                .tensor_count = c->tensor_count,
+                                                .tensor_count =
+                                                    checkpoint_tensor_count(&c->state, c->extras),
                                                 .metadata = metadata,
                                                 .metadata_count = COUNT_OF(metadata)};
     return safetensors_write(path, &content, out, err);
@@ -180,8 +207,7 @@ enum status checkpoints_open(const struct checkpoint_options *options,
         return error_set(err, STATUS_NO_MEMORY, "open checkpoints");
     c->options = *options;
     c->state = *state;
-    c->floats = checkpoint_floats(state);
-    c->tensor_count = checkpoint_tensor_count(state);
+    assert(state->extra_count <= CHECKPOINT_EXTRAS_MAX);
     (void)pthread_mutex_init(&c->mutex, NULL); /* neither fails with default attributes */
     (void)pthread_cond_init(&c->changed, NULL);
     *out = c;
@@ -231,11 +257,13 @@ static enum status prepare_first(struct checkpoints *c, struct error *err)
 {
     if (c->thread_runs)
         return STATUS_OK;
-    c->snapshot = calloc(c->floats, sizeof(float));
-    c->tensors = calloc(c->tensor_count, sizeof(*c->tensors));
+    const uint32_t all = (UINT32_C(1) << c->state.extra_count) - 1;
+    const size_t floats =
+        checkpoint_vectors(&c->state, all) * model_parameter_count(c->state.model);
+    c->snapshot = calloc(floats, sizeof(float));
+    c->tensors = calloc(checkpoint_tensor_count(&c->state, all), sizeof(*c->tensors));
     if (c->snapshot == NULL || c->tensors == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "snapshot of %zu floats", c->floats);
-    checkpoint_tensors(&c->state, c->snapshot, c->tensors);
+        return error_set(err, STATUS_NO_MEMORY, "snapshot of %zu floats", floats);
     const int failure = pthread_create(&c->thread, NULL, writer_main, c);
     if (failure != 0)
         return error_set_errno(err, STATUS_NO_MEMORY, failure, "start the checkpoint writer");
@@ -244,33 +272,64 @@ static enum status prepare_first(struct checkpoints *c, struct error *err)
     return STATUS_OK;
 }
 
-static enum status take_snapshot(struct checkpoints *c, struct error *err)
+/* Parameters and extras; the optimizer's state lies between them. */
+static enum status take_own_vectors(struct checkpoints *c, struct error *err)
 {
-    const struct compute_ops *ops = c->state.device.ops;
-    struct compute *compute = c->state.device.compute;
-    const size_t count = model_parameter_count(c->state.model);
-    TRY(ops->download(compute, c->snapshot, c->state.parameters, count * sizeof(float), err));
-    for (int i = 0; i < c->state.optim->ops->state_count; i++)
-        TRY(ops->download(compute, c->snapshot + (size_t)(i + 1) * count,
-                          c->state.optim->ops->state(c->state.optim, i), count * sizeof(float),
-                          err));
+    const struct checkpoint_state *state = &c->state;
+    const size_t floats = model_parameter_count(state->model);
+    const size_t bytes = floats * sizeof(float);
+    c->extras = checkpoint_extras_present(state);
+    checkpoint_tensors(state, c->extras, c->snapshot, c->tensors);
+    TRY(state->device.ops->download(state->device.compute, c->snapshot, state->parameters, bytes,
+                                    err));
+    float *target = c->snapshot + (size_t)(1 + state->sync->optim->state_count) * floats;
+    for (size_t i = 0; i < state->extra_count; i++) {
+        if ((c->extras >> i & 1) == 0)
+            continue;
+        memcpy(target, state->extras[i].values, bytes);
+        target += floats;
+    }
     return STATUS_OK;
 }
 
-enum status checkpoints_take(struct checkpoints *c, const struct checkpoint_record *record,
-                             struct error *err)
+/* By all ranks; only rank 0 has where to put it. */
+static enum status gather_states(struct checkpoints *c, struct error *err)
 {
-    TRY(prepare_first(c, err));
-    if (checkpoints_is_writing(c))
-        progress_enter(c->options.progress, PROGRESS_CHECKPOINT);
-    TRY(checkpoints_wait(c, err));
-    c->snapshot_wall_ms = clock_wall_ms();
-    TRY(take_snapshot(c, err));
+    struct sync *sync = c->state.sync;
+    const size_t floats = model_parameter_count(c->state.model);
+    for (int i = 0; i < sync->optim->state_count; i++) {
+        float *target = c->options.rank == 0 ? c->snapshot + (size_t)(i + 1) * floats : NULL;
+        TRY(sync->ops->gather_state(sync, i, target, err));
+    }
+    return STATUS_OK;
+}
+
+static void hand_to_writer(struct checkpoints *c, const struct checkpoint_record *record)
+{
     c->record = *record;
     (void)pthread_mutex_lock(&c->mutex);
     assert(!c->writing);
     c->writing = true;
     (void)pthread_cond_broadcast(&c->changed);
     (void)pthread_mutex_unlock(&c->mutex);
+}
+
+enum status checkpoints_take(struct checkpoints *c, const struct checkpoint_record *record,
+                             struct error *err)
+{
+    const bool is_writer = c->options.rank == 0;
+    if (is_writer) {
+        TRY(prepare_first(c, err));
+        if (checkpoints_is_writing(c))
+            progress_enter(c->options.progress, PROGRESS_CHECKPOINT);
+        TRY(checkpoints_wait(c, err));
+        c->snapshot_wall_ms = clock_wall_ms();
+    }
+    TRY(c->state.sync->ops->settle(c->state.sync, err));
+    if (is_writer)
+        TRY(take_own_vectors(c, err));
+    TRY(gather_states(c, err));
+    if (is_writer)
+        hand_to_writer(c, record);
     return STATUS_OK;
 }

@@ -41,15 +41,38 @@ static enum status read_record(const struct safetensors *file, struct checkpoint
                              MODEL_METRICS_MAX);
         text = end;
     }
+    const char *state = safetensors_metadata(file, "state");
+    if (state == NULL || strlen(state) >= sizeof(out->state))
+        return error_set(err, STATUS_CORRUPT, "its metadata has no state of at most %d bytes",
+                         CHECKPOINT_STATE_BYTES - 1);
+    (void)snprintf(out->state, sizeof(out->state), "%s", state);
     return STATUS_OK;
+}
+
+/* Which of the extras the file has: by the name of the first parameter in each. */
+static uint32_t find_extras(const struct safetensors *file, const struct checkpoint_state *state)
+{
+    size_t count = 0, parameters = 0;
+    const struct safetensors_tensor *tensors = safetensors_tensors(file, &count);
+    const struct parameter *first = state->model->ops->parameters(state->model, &parameters);
+    uint32_t extras = 0;
+    for (size_t i = 0; i < state->extra_count; i++) {
+        char name[sizeof(tensors[0].name)];
+        (void)snprintf(name, sizeof(name), "%s.%s", state->extras[i].name, first->name);
+        for (size_t j = 0; j < count; j++) {
+            if (strcmp(tensors[j].name, name) == 0)
+                extras |= UINT32_C(1) << i;
+        }
+    }
+    return extras;
 }
 
 /* The tensors must be the expected ones, in one piece and in order, with the checksum they had. */
 static enum status check_tensors(const struct safetensors *file,
-                                 const struct checkpoint_state *state, const float **out_values,
-                                 struct error *err)
+                                 const struct checkpoint_state *state, uint32_t extras,
+                                 const float **out_values, struct error *err)
 {
-    const size_t expected_count = checkpoint_tensor_count(state);
+    const size_t expected_count = checkpoint_tensor_count(state, extras);
     CLEANUP(free_cleanup)
     struct safetensors_tensor *expected = calloc(expected_count, sizeof(*expected));
     if (expected == NULL)
@@ -59,7 +82,7 @@ static enum status check_tensors(const struct safetensors *file,
     if (count != expected_count)
         return error_set(err, STATUS_CORRUPT, "it has %zu tensors, expected %zu", count,
                          expected_count);
-    checkpoint_tensors(state, tensors[0].values, expected);
+    checkpoint_tensors(state, extras, tensors[0].values, expected);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(tensors[i].name, expected[i].name) != 0 ||
             tensors[i].count != expected[i].count ||
@@ -68,8 +91,8 @@ static enum status check_tensors(const struct safetensors *file,
             return error_set(err, STATUS_CORRUPT, "tensor %zu is %s, expected %s of %zu elements",
                              i, tensors[i].name, expected[i].name, expected[i].count);
     }
-    const XXH128_hash_t hash =
-        XXH3_128bits(tensors[0].values, checkpoint_floats(state) * sizeof(float));
+    const size_t floats = checkpoint_vectors(state, extras) * model_parameter_count(state->model);
+    const XXH128_hash_t hash = XXH3_128bits(tensors[0].values, floats * sizeof(float));
     char checksum[40];
     (void)snprintf(checksum, sizeof(checksum), "%016llx%016llx", (unsigned long long)hash.high64,
                    (unsigned long long)hash.low64);
@@ -95,22 +118,25 @@ static enum status check_identity(const struct safetensors *file, const char *sp
     return STATUS_OK;
 }
 
-static enum status upload_state(const struct checkpoint_state *state, const float *values,
-                                struct error *err)
+/* Parameters and this rank's part of the optimizer's state to the device, extras to the host. */
+static enum status take_vectors(const struct checkpoint_state *state, uint32_t extras,
+                                const float *values, struct error *err)
 {
-    const struct compute_ops *ops = state->device.ops;
-    struct compute *compute = state->device.compute;
-    const size_t count = model_parameter_count(state->model);
-    TRY(ops->upload(compute, state->parameters, values, count * sizeof(float), err));
-    for (int i = 0; i < state->optim->ops->state_count; i++)
-        TRY(ops->upload(compute, state->optim->ops->state(state->optim, i),
-                        values + (size_t)(i + 1) * count, count * sizeof(float), err));
+    const size_t floats = model_parameter_count(state->model);
+    const size_t bytes = floats * sizeof(float);
+    TRY(state->device.ops->upload(state->device.compute, state->parameters, values, bytes, err));
+    for (int i = 0; i < state->sync->optim->state_count; i++)
+        TRY(state->sync->ops->put_state(state->sync, i, values += floats, err));
+    for (size_t i = 0; i < state->extra_count; i++) {
+        if ((extras >> i & 1) != 0)
+            memcpy(state->extras[i].values, values += floats, bytes);
+    }
     return STATUS_OK;
 }
 
 static enum status restore_from(const char *path, const char *spec_sha256, int64_t step,
                                 const struct checkpoint_state *state, struct checkpoint_record *out,
-                                struct error *err)
+                                uint32_t *out_extras, struct error *err)
 {
     CLEANUP(safetensors_cleanup) struct safetensors *file = NULL;
     TRY(safetensors_open(path, &file, err));
@@ -118,20 +144,23 @@ static enum status restore_from(const char *path, const char *spec_sha256, int64
     const float *values = NULL;
     TRY(read_record(file, &record, err));
     TRY(check_identity(file, spec_sha256, step, &record, err));
-    TRY(check_tensors(file, state, &values, err));
-    TRY(upload_state(state, values, err));
+    const uint32_t extras = find_extras(file, state);
+    TRY(check_tensors(file, state, extras, &values, err));
+    TRY(take_vectors(state, extras, values, err));
     *out = record;
+    *out_extras = extras;
     return STATUS_OK;
 }
 
 enum status checkpoint_restore(const char *folder, const char *spec_sha256, int64_t step,
                                const struct checkpoint_state *state, struct checkpoint_record *out,
-                               struct error *err)
+                               uint32_t *out_extras, struct error *err)
 {
     char path[PATH_BYTES_MAX];
     TRY(fs_path(path, sizeof(path), err, "%s/%s", folder, CHECKPOINT_SHARD_NAME));
     struct error cause = {.status = STATUS_OK};
-    const enum status status = restore_from(path, spec_sha256, step, state, out, &cause);
+    const enum status status =
+        restore_from(path, spec_sha256, step, state, out, out_extras, &cause);
     if (status != STATUS_OK)
         return error_set(err, status, "checkpoint %s: %s", path, cause.text);
     return STATUS_OK;

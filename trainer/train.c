@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-/* Saves the state if the ranks agreed to. Only rank 0 holds a shard: with allreduce all hold the same. */
+/* Saves the state if the ranks agreed to; rank 0 gathers and writes it. */
 static enum status save_if_agreed(struct train *train, struct error *err)
 {
     if (!train->checkpoint_agreed && !train->stop_agreed)
@@ -16,8 +16,6 @@ static enum status save_if_agreed(struct train *train, struct error *err)
     train->part = TRAIN_PART_WRITE;
     train->checkpoint_owed = false;
     train->checkpoint_mono_ms = clock_mono_ms();
-    if (train->contract->rank != 0)
-        return STATUS_OK;
     struct checkpoint_record record = {.step = train->step,
                                        .epoch = train->step / train->steps_per_epoch,
                                        .window_rows = train->window.rows};

@@ -22,7 +22,6 @@
 #include "trainer/data/data.h"
 #include "trainer/events.h"
 #include "trainer/model/model.h"
-#include "trainer/optim/optim.h"
 #include "trainer/progress.h"
 #include "trainer/sync/sync.h"
 
@@ -87,7 +86,6 @@ struct train {
     struct device device;
     struct comm *comm;
     struct model *model;
-    struct optim *optim;
     struct sync *sync;
     struct checkpoints *checkpoints;
 

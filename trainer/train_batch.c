@@ -117,7 +117,7 @@ enum status train_step(struct train *train, struct error *err)
         sizeof(struct train_feed) + (size_t)own_rows * sizeof(train->feed->records[0]);
     TRY(train->device.ops->upload(train->device.compute, train->device_feed, train->feed,
                                   feed_bytes, err));
-    TRY(train->optim->ops->prepare(train->optim, train->step + 1, 1.0, err));
+    TRY(train->sync->ops->prepare(train->sync, train->step + 1, 1.0, err));
 
     struct step_context context = {.train = train, .rows = (int)own_rows};
     TRY(train->device.ops->run(train->device.compute, (uint64_t)own_rows, issue_step, &context,

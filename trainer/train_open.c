@@ -133,10 +133,7 @@ static enum status open_model(struct train *train, struct error *err)
     train->feed = calloc(1, feed_bytes);
     if (train->feed == NULL)
         return error_set(err, STATUS_NO_MEMORY, "batch of %lld rows", (long long)train->rows_max);
-
-    const struct optim_parts parts = {
-        .spec = &train->spec.optimizer, .device = train->device, .count = train->parameter_count};
-    return optim_registry[parts.spec->type]->open(&parts, &train->optim, err);
+    return STATUS_OK;
 }
 
 static enum status read_secret(const char *path, uint8_t out[COMM_SECRET_BYTES_MAX],
@@ -194,11 +191,12 @@ static enum status open_sync(struct train *train, struct error *err)
 {
     const struct sync_parts parts = {.device = train->device,
                                      .comm = train->comm,
-                                     .optim = train->optim,
+                                     .training = &train->spec.training,
+                                     .optimizer = &train->spec.optimizer,
                                      .parameters = train->parameters,
                                      .gradients = train->gradients,
                                      .count = train->parameter_count};
-    return sync_registry[train->spec.training.sync]->open(&parts, &train->sync, err);
+    return sync_open(&parts, &train->sync, err);
 }
 
 static enum status initialise(struct train *train, struct error *err)
@@ -233,9 +231,10 @@ static enum status restore_newest(struct train *train, const struct checkpoint_s
             return STATUS_OK;
         TRY(found);
         struct checkpoint_record record;
+        uint32_t extras = 0;
         struct error cause = {.status = STATUS_OK};
         const enum status status =
-            checkpoint_restore(folder, train->spec_sha256, step, state, &record, &cause);
+            checkpoint_restore(folder, train->spec_sha256, step, state, &record, &extras, &cause);
         if (status == STATUS_OK) {
             take_up(train, &record);
             *out_found = true;
@@ -261,8 +260,9 @@ static enum status restore(struct train *train, const struct checkpoint_state *s
         return found ? STATUS_OK : initialise(train, err);
     }
     struct checkpoint_record record;
+    uint32_t extras = 0;
     TRY(checkpoint_restore(contract->resume_from, train->spec_sha256, contract->resume_step, state,
-                           &record, err));
+                           &record, &extras, err));
     take_up(train, &record);
     return STATUS_OK;
 }
@@ -272,12 +272,13 @@ static enum status open_checkpoints(struct train *train, struct error *err)
     const struct contract *contract = train->contract;
     const struct checkpoint_state state = {.device = train->device,
                                            .model = train->model,
-                                           .optim = train->optim,
+                                           .sync = train->sync,
                                            .parameters = train->parameters};
     struct checkpoint_options options = {
         .folder = contract->checkpoint_dir,
         .job_id = contract->job_id,
         .attempt = contract->attempt,
+        .rank = contract->rank,
         .world_size = contract->world_size,
         .keep_last = contract->standalone ? train->spec.checkpoint.keep_last : 0,
         .events = train->events,
@@ -301,11 +302,12 @@ enum status train_open(struct train *train, const struct contract *contract, str
     train->part = TRAIN_PART_DEVICE;
     TRY(open_device(train, err));
     TRY(open_model(train, err));
-    train->part = TRAIN_PART_RESTORE;
-    TRY(open_checkpoints(train, err));
     train->part = TRAIN_PART_GANG;
     TRY(open_gang(train, err));
+    train->part = TRAIN_PART_DEVICE;
     TRY(open_sync(train, err));
+    train->part = TRAIN_PART_RESTORE;
+    TRY(open_checkpoints(train, err));
     train->window.started_ns = clock_mono_ns();
     train->training_started_ns = train->window.started_ns;
     train->checkpoint_mono_ms = clock_mono_ms();
@@ -328,8 +330,6 @@ void train_close(struct train *train)
     if (train->sync != NULL)
         train->sync->ops->close(train->sync);
     comm_close(train->comm);
-    if (train->optim != NULL)
-        train->optim->ops->close(train->optim);
     if (train->model != NULL)
         train->model->ops->close(train->model);
     close_data(device, &train->training);

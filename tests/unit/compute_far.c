@@ -21,6 +21,9 @@ enum far_operation {
     FAR_ADAM,
     FAR_SGD,
     FAR_ADAGRAD,
+    FAR_ADD,
+    FAR_SQUARE_SUMS,
+    FAR_CLIP_SCALE,
 };
 
 /* One issued operation: outputs, inputs, and numbers in the order of its parameters. */
@@ -201,6 +204,12 @@ static enum status carry_out(struct compute *near, const struct far_call *c, str
         return compute_cpu.sgd(near, &c->update, c->out[0], c->in[0], err);
     case FAR_ADAGRAD:
         return compute_cpu.adagrad(near, &c->update, c->out[0], c->in[0], err);
+    case FAR_ADD:
+        return compute_cpu.add(near, c->out[0], c->in[0], c->size, err);
+    case FAR_SQUARE_SUMS:
+        return compute_cpu.square_sums(near, c->out[0], c->in[0], c->size, err);
+    case FAR_CLIP_SCALE:
+        return compute_cpu.clip_scale(near, c->out[0], c->in[0], c->size, c->scale, err);
     }
     return error_set(err, STATUS_INTERNAL, "operation %d", (int)c->operation);
 }
@@ -341,6 +350,28 @@ static enum status far_adagrad(struct compute *far, const struct compute_update 
                  err);
 }
 
+static enum status far_add(struct compute *far, float *out, const float *in, size_t count,
+                           struct error *err)
+{
+    return issue(far, (struct far_call){FAR_ADD, .out = {out}, .in = {in}, .size = count}, err);
+}
+
+static enum status far_square_sums(struct compute *far, double *out, const float *in, size_t count,
+                                   struct error *err)
+{
+    return issue(far, (struct far_call){FAR_SQUARE_SUMS, .out = {out}, .in = {in}, .size = count},
+                 err);
+}
+
+static enum status far_clip_scale(struct compute *far, float *scale, const double *partials,
+                                  size_t count, float max_norm, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_CLIP_SCALE, .out = {scale}, .in = {partials}, .size = count,
+                                   .scale = max_norm},
+                 err);
+}
+
 const struct compute_ops compute_far = {
     .abi = COMPUTE_ABI,
     .name = "far",
@@ -365,4 +396,7 @@ const struct compute_ops compute_far = {
     .adam = far_adam,
     .sgd = far_sgd,
     .adagrad = far_adagrad,
+    .add = far_add,
+    .square_sums = far_square_sums,
+    .clip_scale = far_clip_scale,
 };

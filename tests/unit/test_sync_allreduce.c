@@ -13,44 +13,30 @@
 
 enum { COUNT = 5 };
 
-/* An optimizer that can be checked by eye: parameters -= gradients. */
-struct plain_optim {
-    struct optim optim;
-    size_t count;
-};
-
-static enum status plain_update(struct optim *optim, float *parameters, const float *gradients,
-                                const float *flags, const float *scale, struct error *err)
-{
-    (void)flags;
-    (void)scale;
-    const struct plain_optim *plain = (const struct plain_optim *)optim;
-    (void)err;
-    for (size_t i = 0; i < plain->count; i++)
-        parameters[i] -= gradients[i];
-    return STATUS_OK;
-}
-
-static const struct optim_ops plain_ops = {.type = "plain", .update = plain_update};
-
 static int step_once(struct comm *comm, void *context)
 {
     (void)context;
     float parameters[COUNT] = {10, 20, 30, 40, 50};
     float gradients[COUNT + SYNC_TAIL] = {1, 2, 3, 4, 5};
-    struct plain_optim optim = {.optim = {.ops = &plain_ops}, .count = COUNT};
-    const struct sync_parts parts = {.comm = comm,
-                                     .optim = &optim.optim,
-                                     .parameters = parameters,
-                                     .gradients = gradients,
-                                     .count = COUNT};
+    const struct training_spec training = {.sync = SYNC_ALLREDUCE};
+    const struct optimizer_spec optimizer = {.type = OPTIMIZER_SGD, .lr = 1.0};
+    struct sync_parts parts = {.device = {.ops = &compute_cpu},
+                               .comm = comm,
+                               .training = &training,
+                               .optimizer = &optimizer,
+                               .parameters = parameters,
+                               .gradients = gradients,
+                               .count = COUNT};
     struct sync *sync = NULL;
     gradients[COUNT + SYNC_TAIL_SUMS] = (float)comm->rank + 1;
     gradients[COUNT + SYNC_TAIL_WANTS_STOP] = comm->rank == 1;
 
-    GANG_TRY(sync_registry[SYNC_ALLREDUCE]->open(&parts, &sync, err));
+    GANG_TRY(compute_cpu.open(0, 1, &parts.device.compute, err));
+    GANG_TRY(sync_open(&parts, &sync, err));
+    GANG_TRY(sync->ops->prepare(sync, 1, 1.0, err));
     GANG_TRY(sync->ops->step(sync, err));
     sync->ops->close(sync);
+    compute_cpu.close(parts.device.compute);
 
     const float ranks = (float)comm->world_size;
     for (size_t i = 0; i < COUNT; i++)

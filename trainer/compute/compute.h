@@ -33,8 +33,9 @@
 
 #include "base/error.h"
 
-#define COMPUTE_ABI   2 /* bump with any change to struct compute_ops */
+#define COMPUTE_ABI   3 /* bump with any change to struct compute_ops */
 #define COMPUTE_ENTRY "reprise_compute_entry"
+#define COMPUTE_BLOCK 1024 /* floats whose squares make one partial sum */
 
 struct compute; /* one opened device */
 
@@ -83,76 +84,86 @@ struct compute_update {
  * The list of operations; one line each: X(return type, name, parameters). From it come the table,
  * the check for a missing member (with its name) and the backends' static tables.
  */
-#define COMPUTE_OPS(X)                                                                                 \
-    /* Opens device `index`, with at most `threads` host threads. */                                   \
-    X(enum status, open, (int index, int threads, struct compute **out, struct error *err))            \
-    X(void, close, (struct compute * compute))                                                         \
-    /* A line that identifies the arithmetic: library, version, kernel, instruction set. */            \
-    X(const char *, describe, (struct compute * compute))                                              \
-    X(enum status, alloc,                                                                              \
-      (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */            \
-    X(void, release, (struct compute * compute, void *memory))                 /* accepts NULL */      \
+#define COMPUTE_OPS(X)                                                                                                           \
+    /* Opens device `index`, with at most `threads` host threads. */                                                             \
+    X(enum status, open, (int index, int threads, struct compute **out, struct error *err))                                      \
+    X(void, close, (struct compute * compute))                                                                                   \
+    /* A line that identifies the arithmetic: library, version, kernel, instruction set. */                                      \
+    X(const char *, describe, (struct compute * compute))                                                                        \
+    X(enum status, alloc,                                                                                                        \
+      (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */                                      \
+    X(void, release, (struct compute * compute, void *memory))                 /* accepts NULL */                                \
     /* A read-only device view of host memory that outlives it: the memory itself where the device \
-       can read it, a copy elsewhere. For whole datasets. */   \
-    X(enum status, map_host,                                                                           \
-      (struct compute * compute, const void *host, size_t bytes, const void **out,                     \
-       struct error *err))                                                                             \
-    X(void, unmap_host, (struct compute * compute, const void *view)) /* accepts NULL */               \
-    X(enum status, upload,                                                                             \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                       \
-       struct error *err))                                                                             \
-    X(enum status, download,                                                                           \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                       \
-       struct error *err))                                                                             \
-    X(enum status, sync, (struct compute * compute, struct error * err))                               \
-    X(enum status, run,                                                                                \
-      (struct compute * compute, uint64_t key, compute_step_fn * step, void *context,                  \
-       struct error *err))                                                                             \
-    /* bytes of `memory` to zero */                                                                    \
-    X(enum status, zero,                                                                               \
-      (struct compute * compute, void *memory, size_t bytes, struct error *err))                       \
-    X(enum status, copy,                                                                               \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                       \
-       struct error *err))                                                                             \
-    /* out[i, :] = scale * (float)table[rows[i], :]; out (n, width), table (*, width) of bytes */      \
-    X(enum status, gather_rows_u8,                                                                     \
-      (struct compute * compute, float *out, const uint8_t *table, const int32_t *rows, int n,         \
-       int width, float scale, struct error *err))                                                     \
-    /* out[i] = table[rows[i]] */                                                                      \
-    X(enum status, gather_i32,                                                                         \
-      (struct compute * compute, int32_t * out, const int32_t *table, const int32_t *rows, int n,      \
-       struct error *err))                                                                             \
-    /* out (m, n) = act(a (m, k) * w (k, n) + bias (n)) */                                             \
-    X(enum status, dense_forward,                                                                      \
-      (struct compute * compute, float *out, const float *a, const float *w, const float *bias,        \
-       int m, int n, int k, enum compute_activation act, struct error *err))                           \
+       can read it, a copy elsewhere. For whole datasets. */                             \
+    X(enum status, map_host,                                                                                                     \
+      (struct compute * compute, const void *host, size_t bytes, const void **out,                                               \
+       struct error *err))                                                                                                       \
+    X(void, unmap_host, (struct compute * compute, const void *view)) /* accepts NULL */                                         \
+    X(enum status, upload,                                                                                                       \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                                                 \
+       struct error *err))                                                                                                       \
+    X(enum status, download,                                                                                                     \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                                                 \
+       struct error *err))                                                                                                       \
+    X(enum status, sync, (struct compute * compute, struct error * err))                                                         \
+    X(enum status, run,                                                                                                          \
+      (struct compute * compute, uint64_t key, compute_step_fn * step, void *context,                                            \
+       struct error *err))                                                                                                       \
+    /* bytes of `memory` to zero */                                                                                              \
+    X(enum status, zero,                                                                                                         \
+      (struct compute * compute, void *memory, size_t bytes, struct error *err))                                                 \
+    X(enum status, copy,                                                                                                         \
+      (struct compute * compute, void *target, const void *source, size_t bytes,                                                 \
+       struct error *err))                                                                                                       \
+    /* out[i, :] = scale * (float)table[rows[i], :]; out (n, width), table (*, width) of bytes */                                \
+    X(enum status, gather_rows_u8,                                                                                               \
+      (struct compute * compute, float *out, const uint8_t *table, const int32_t *rows, int n,                                   \
+       int width, float scale, struct error *err))                                                                               \
+    /* out[i] = table[rows[i]] */                                                                                                \
+    X(enum status, gather_i32,                                                                                                   \
+      (struct compute * compute, int32_t * out, const int32_t *table, const int32_t *rows, int n,                                \
+       struct error *err))                                                                                                       \
+    /* out (m, n) = act(a (m, k) * w (k, n) + bias (n)) */                                                                       \
+    X(enum status, dense_forward,                                                                                                \
+      (struct compute * compute, float *out, const float *a, const float *w, const float *bias,                                  \
+       int m, int n, int k, enum compute_activation act, struct error *err))                                                     \
     /* Given d_out (m, n) and the forward's out: d_out *= act'(out) in place, then                 \
-       d_w (k, n) += a^T d_out, d_bias (n) += column sums, d_a (m, k) = d_out w^T (NULL: skip) */   \
-    X(enum status, dense_backward,                                                                     \
-      (struct compute * compute, float *d_a, float *d_w, float *d_bias, float *d_out,                  \
-       const float *out, const float *a, const float *w, int m, int n, int k,                          \
-       enum compute_activation act, struct error *err))                                                \
+       d_w (k, n) += a^T d_out, d_bias (n) += column sums, d_a (m, k) = d_out w^T (NULL: skip) */                             \
+    X(enum status, dense_backward,                                                                                               \
+      (struct compute * compute, float *d_a, float *d_w, float *d_bias, float *d_out,                                            \
+       const float *out, const float *a, const float *w, int m, int n, int k,                                                    \
+       enum compute_activation act, struct error *err))                                                                          \
     /* loss_sum[0] += sum of -log softmax(logits)[label]; correct[0] += number of rows whose       \
        arg max is the label; d_logits = (softmax - onehot) * scale[0] (NULL: only the sums, scale is not read).       \
-       logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */   \
-    X(enum status, softmax_cross_entropy,                                                              \
-      (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                     \
-       const float *logits, const int32_t *labels, const float *scale, int m, int n,                   \
-       struct error *err))                                                                             \
+       logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */                             \
+    X(enum status, softmax_cross_entropy,                                                                                        \
+      (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                                               \
+       const float *logits, const int32_t *labels, const float *scale, int m, int n,                                             \
+       struct error *err))                                                                                                       \
     /* Kingma and Ba 2015, in PyTorch's form, g = gradient * scale: p -= decay p; g += l2 p;      \
        m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;                                  \
-       p -= step_size * m / (sqrt(v) * root_correction + eps). m, v (count) */    \
-    X(enum status, adam,                                                                               \
-      (struct compute * compute, const struct compute_update *update, float *m, float *v,              \
-       const struct compute_adam_scalars *scalars, struct error *err))                                 \
-    /* g += l2 p; velocity = momentum * velocity + g; p -= lr * velocity (PyTorch's form) */           \
-    X(enum status, sgd,                                                                                \
-      (struct compute * compute, const struct compute_update *update, float *velocity,                 \
-       const struct compute_sgd_scalars *scalars, struct error *err))                                  \
-    /* Duchi et al. 2011, in PyTorch's form: g += l2 p; sums += g^2; p -= lr g / (sqrt(sums) + eps) */ \
-    X(enum status, adagrad,                                                                            \
-      (struct compute * compute, const struct compute_update *update, float *sums,                     \
-       const struct compute_adagrad_scalars *scalars, struct error *err))
+       p -= step_size * m / (sqrt(v) * root_correction + eps). m, v (count) */                              \
+    X(enum status, adam,                                                                                                         \
+      (struct compute * compute, const struct compute_update *update, float *m, float *v,                                        \
+       const struct compute_adam_scalars *scalars, struct error *err))                                                           \
+    /* g += l2 p; velocity = momentum * velocity + g; p -= lr * velocity (PyTorch's form) */                                     \
+    X(enum status, sgd,                                                                                                          \
+      (struct compute * compute, const struct compute_update *update, float *velocity,                                           \
+       const struct compute_sgd_scalars *scalars, struct error *err))                                                            \
+    /* Duchi et al. 2011, in PyTorch's form: g += l2 p; sums += g^2; p -= lr g / (sqrt(sums) + eps) */                           \
+    X(enum status, adagrad,                                                                                                      \
+      (struct compute * compute, const struct compute_update *update, float *sums,                                               \
+       const struct compute_adagrad_scalars *scalars, struct error *err))                                                        \
+    /* out[i] += in[i] */                                                                                                        \
+    X(enum status, add,                                                                                                          \
+      (struct compute * compute, float *out, const float *in, size_t count, struct error *err))                                  \
+    /* out[b] = sum of the squares of block b's floats, in one fixed order; out (count / COMPUTE_BLOCK, rounded up) */           \
+    X(enum status, square_sums,                                                                                                  \
+      (struct compute * compute, double *out, const float *in, size_t count, struct error *err))                                 \
+    /* scale[0] = min(1, max_norm / (norm + 1e-6)), norm = sqrt(sum of partials (count), in order): PyTorch's clip_grad_norm_ */ \
+    X(enum status, clip_scale,                                                                                                   \
+      (struct compute * compute, float *scale, const double *partials, size_t count,                                             \
+       float max_norm, struct error *err))
 
 struct compute_ops {
     uint32_t abi;

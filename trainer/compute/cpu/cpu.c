@@ -142,4 +142,7 @@ const struct compute_ops compute_cpu = {
     .adam = cpu_adam,
     .sgd = cpu_sgd,
     .adagrad = cpu_adagrad,
+    .add = cpu_add,
+    .square_sums = cpu_square_sums,
+    .clip_scale = cpu_clip_scale,
 };

@@ -66,4 +66,12 @@ enum status cpu_sgd(struct compute *compute, const struct compute_update *update
 enum status cpu_adagrad(struct compute *compute, const struct compute_update *update, float *sums,
                         const struct compute_adagrad_scalars *scalars, struct error *err);
 
+/* cpu_vector.c */
+enum status cpu_add(struct compute *compute, float *out, const float *in, size_t count,
+                    struct error *err);
+enum status cpu_square_sums(struct compute *compute, double *out, const float *in, size_t count,
+                            struct error *err);
+enum status cpu_clip_scale(struct compute *compute, float *scale, const double *partials,
+                           size_t count, float max_norm, struct error *err);
+
 #endif

@@ -1,0 +1,66 @@
+#ifndef TRAINER_SYNC_SYNC_PRIVATE_H
+#define TRAINER_SYNC_SYNC_PRIVATE_H
+
+/*
+ * sync_private.h - what the modes have in common: the parts, the optimizers of this rank's slices of
+ * the vector, clipping. Private to sync/.
+ */
+
+#include "trainer/sync/sync.h"
+
+#define SYNC_SLICES_MAX 2
+
+/* A part of the vector that this rank updates. */
+struct sync_slice {
+    size_t first, count;
+    struct optim *optim;
+};
+
+/* First member of each mode's struct. */
+struct sync_base {
+    struct sync sync;
+    struct sync_parts parts;
+    struct sync_slice slices[SYNC_SLICES_MAX];
+    int slice_count;
+    double *partials;     /* device: sums of squares by blocks, of all slices; NULL: no clipping */
+    size_t partial_count; /* of the whole vector */
+    float *scale;         /* device (1): times each gradient; NULL: no clipping */
+    uint8_t *words;       /* device (world_size, SYNC_WORD_BYTES): small exchanges */
+};
+
+#define SYNC_WORD_BYTES 16
+
+/* Fills `base`, whose memory is zero. On failure it is to be closed too. */
+MUST_CHECK enum status sync_base_open(struct sync_base *base, const struct sync_ops *ops,
+                                      const struct sync_parts *parts, struct error *err);
+/* Adds a slice with its optimizer; an empty one too. */
+MUST_CHECK enum status sync_base_add_slice(struct sync_base *base, size_t first, size_t count,
+                                           struct error *err);
+/* Releases what is inside. */
+void sync_base_close(struct sync_base *base);
+/* For the tables: prepare() of every slice. */
+enum status sync_base_prepare(struct sync *sync, int64_t step, double lr_factor, struct error *err);
+/* A mode that sends nothing before step(). */
+enum status sync_base_ready(struct sync *sync, size_t offset, struct error *err);
+/* A mode whose ranks hold the same parameters after each step. */
+enum status sync_base_settle(struct sync *sync, struct error *err);
+/* put_state() by slices. */
+enum status sync_base_put_state(struct sync *sync, int index, const float *values,
+                                struct error *err);
+/* Updates the parameters of every slice from its summed gradients. */
+MUST_CHECK enum status sync_base_update(struct sync_base *base, struct error *err);
+
+/* Number of blocks of `count` floats whose squares are summed apart. */
+size_t sync_blocks(size_t count);
+/* Sums of squares of `count` floats of the gradients from `first` on to partials[block...]. */
+MUST_CHECK enum status sync_square_sums(struct sync_base *base, size_t first, size_t count,
+                                        size_t block, struct error *err);
+/* From all partials to the scale. */
+MUST_CHECK enum status sync_clip(struct sync_base *base, struct error *err);
+
+static inline float *sync_flags(const struct sync_base *base)
+{
+    return base->parts.table_count == 0 ? NULL : base->parts.gradients + base->parts.count;
+}
+
+#endif
