@@ -503,12 +503,12 @@ static void update_piece(struct fixture *f, const struct piece *piece, const flo
         device[i] = to_device(f, host[i], piece->count * 4);
         free(host[i]);
     }
-    const struct compute_update update = {.parameters = device[0],
-                                          .gradients = device[1],
-                                          .count = piece->count,
-                                          .flags = flags,
-                                          .skip = piece->skip,
-                                          .width = piece->width};
+    struct compute_update update = {.parameters = device[0],
+                                    .gradients = device[1],
+                                    .count = piece->count,
+                                    .flags = flags,
+                                    .skip = piece->skip,
+                                    .width = piece->width};
     const struct compute_adam_scalars adam = {.step_size = 0.01F,
                                               .beta1 = 0.9F,
                                               .beta2 = 0.9F,
@@ -522,6 +522,7 @@ static void update_piece(struct fixture *f, const struct piece *piece, const flo
     OK(f->ops->adam(f->compute, &update, device[2], device[3], to_device(f, &adam, sizeof(adam)),
                     &f->err));
     OK(f->ops->sgd(f->compute, &update, device[2], to_device(f, &sgd, sizeof(sgd)), &f->err));
+    update.clears = true;
     OK(f->ops->adagrad(f->compute, &update, device[3], to_device(f, &adagrad, sizeof(adagrad)),
                        &f->err));
     for (int i = 0; i < 4; i++)
@@ -546,6 +547,7 @@ static void check_piece(struct fixture *f, const struct piece *piece)
             const float expected = piece_touches(piece, j) ? all[i][j] : fabsf(before[j]);
             assert_true(some[i][j] == expected);
             assert_true(none[i][j] == fabsf(before[j]));
+            assert_true(i != 1 || all[i][j] == 0.0F); /* the gradients are cleared by the last */
         }
         free(before);
         free(all[i]);

@@ -128,7 +128,8 @@ static void fixture_open(struct fixture *f, const struct compute_ops *ops,
                                           .first = f->begins[i],
                                           .count = f->begins[i + 1] - f->begins[i],
                                           .tables = &table,
-                                          .table_count = spec->embeddings == EMBEDDING_SPARSE};
+                                          .table_count = spec->embeddings == EMBEDDING_SPARSE,
+                                          .clears_gradients = slices > 1};
         assert_ok(optim_registry[spec->type]->open(&parts, &f->optims[i], &f->err), &f->err);
         assert_int_equal(f->optims[i]->ops == optim_registry[spec->type], true);
     }
@@ -243,6 +244,27 @@ static void the_scale_counts_for_every_gradient(void **state)
         check_case(test, &compute_cpu, 2, &scale);
 }
 
+static void gradients_are_cleared_where_that_was_asked(void **state)
+{
+    (void)state;
+    size_t i = 0;
+    const json_t *test = NULL;
+    json_array_foreach(json_object_get(vectors, "cases"), i, test) {
+        for (int slices = 1; slices <= 2; slices++) {
+            const struct optimizer_spec spec = spec_of(test);
+            struct fixture f;
+            float left[COUNT], sum = 0.0F;
+            fixture_open(&f, &compute_cpu, &spec, slices);
+            do_step(&f, 2, spec.embeddings == EMBEDDING_SPARSE, NULL); /* touches all rows */
+            get(&f, left, f.gradients, COUNT);
+            for (int j = 0; j < COUNT; j++)
+                sum += fabsf(left[j]);
+            assert_int_equal(sum > 0.0F, slices == 1); /* the fixture asks for it with slices */
+            fixture_close(&f);
+        }
+    }
+}
+
 /* The state vectors and the step number are all that there is to save. */
 static void a_fresh_optimizer_with_the_old_vectors_goes_on_bit_for_bit(void **state)
 {
@@ -311,6 +333,7 @@ int main(void)
         cmocka_unit_test(the_scale_counts_for_every_gradient),
         cmocka_unit_test(a_fresh_optimizer_with_the_old_vectors_goes_on_bit_for_bit),
         cmocka_unit_test(the_learning_rate_factor_counts),
+        cmocka_unit_test(gradients_are_cleared_where_that_was_asked),
     };
     return cmocka_run_group_tests_name("optim", tests, load_vectors, free_vectors);
 }

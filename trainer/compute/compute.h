@@ -69,11 +69,15 @@ struct compute_adagrad_scalars {
  * With `flags` the parameters are a piece of a table of rows of `width`: element i belongs to row
  * (skip + i) / width, and flags[row] > 0 says that the step touched it. Rows that it did not touch
  * keep their parameters and their state to the bit. flags NULL: all elements, width is not read.
+ *
+ * With `clears` the gradients of what was updated are zero afterwards, for the next step to add to: the
+ * store costs nothing where the update itself waits for a root and a quotient.
  */
 struct compute_update {
     float *parameters;
-    const float *gradients;
+    float *gradients;
     size_t count;
+    bool clears;
     const float *scale;
     const float *flags;
     size_t skip; /* elements of the first row that lie before parameters[0], less than width */

@@ -19,6 +19,7 @@
  * what they share.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,9 @@ struct optim_parts {
     size_t first, count;              /* the slice of the flat vector */
     const struct optim_table *tables; /* sparse ones only, by offset, of the whole vector */
     size_t table_count;
+    /* Whether an update leaves the gradients of its slice zero, but for rows that the step did not
+       touch: nobody added to those. */
+    bool clears_gradients;
 };
 
 struct optim_ops {
@@ -60,7 +64,7 @@ struct optim_ops {
      * `flags`: the flags of all tables, from the first on; NULL without tables. `scale` (1), device:
      * times each gradient; NULL: 1.
      */
-    enum status (*update)(struct optim *optim, float *parameters, const float *gradients,
+    enum status (*update)(struct optim *optim, float *parameters, float *gradients,
                           const float *flags, const float *scale, struct error *err);
     float *(*state)(struct optim *optim, int index); /* device vector of `count` floats */
 };

@@ -56,6 +56,7 @@ enum status optim_base_open(const struct optim_ops *ops, const struct optim_part
     base->device = parts->device;
     base->count = parts->count;
     base->scalars_bytes = scalars_bytes;
+    base->clears_gradients = parts->clears_gradients;
     base->regions = calloc(2 * parts->table_count + 1, sizeof(*base->regions));
     if (base->regions == NULL)
         return error_set(err, STATUS_NO_MEMORY, "open %s", ops->type);
@@ -94,9 +95,9 @@ enum status optim_base_upload(const struct optim_base *base, const void *scalars
                                     2 * base->scalars_bytes, err);
 }
 
-enum status optim_base_update(const struct optim_base *base, float *parameters,
-                              const float *gradients, const float *flags, const float *scale,
-                              optim_issue_fn *issue, struct error *err)
+enum status optim_base_update(const struct optim_base *base, float *parameters, float *gradients,
+                              const float *flags, const float *scale, optim_issue_fn *issue,
+                              struct error *err)
 {
     for (size_t i = 0; i < base->region_count; i++) {
         const struct optim_region *region = &base->regions[i];
@@ -104,6 +105,7 @@ enum status optim_base_update(const struct optim_base *base, float *parameters,
             .parameters = parameters + region->begin,
             .gradients = gradients + region->begin,
             .count = region->count,
+            .clears = base->clears_gradients,
             .scale = scale,
             .flags = region->is_sparse ? flags + region->flag : NULL,
             .skip = region->skip,

@@ -28,6 +28,7 @@ struct optim_base {
     size_t scalars_bytes;            /* of one kind */
     struct optim_region *regions;
     size_t region_count;
+    bool clears_gradients;
 };
 
 /* Issues the update of one region; scalars and states are those of the region. */
@@ -47,9 +48,8 @@ MUST_CHECK enum status optim_base_upload(const struct optim_base *base, const vo
                                          struct error *err);
 /* Calls `issue` for each region, in the order of the vector. */
 MUST_CHECK enum status optim_base_update(const struct optim_base *base, float *parameters,
-                                         const float *gradients, const float *flags,
-                                         const float *scale, optim_issue_fn *issue,
-                                         struct error *err);
+                                         float *gradients, const float *flags, const float *scale,
+                                         optim_issue_fn *issue, struct error *err);
 
 static inline void optim_base_cleanup(struct optim_base **base)
 {

@@ -29,7 +29,7 @@ static enum status issue(const struct optim_base *base, const struct compute_upd
     return base->device.ops->sgd(base->device.compute, update, states[0], scalars, err);
 }
 
-static enum status sgd_update(struct optim *optim, float *parameters, const float *gradients,
+static enum status sgd_update(struct optim *optim, float *parameters, float *gradients,
                               const float *flags, const float *scale, struct error *err)
 {
     return optim_base_update((const struct optim_base *)optim, parameters, gradients, flags, scale,

@@ -5,6 +5,7 @@
  * An update is a sequence of runs: the whole of it, or the stretches of touched rows of a sparse table.
  */
 #include <math.h>
+#include <string.h>
 
 #include "trainer/compute/cpu/cpu.h"
 
@@ -38,19 +39,38 @@ static bool next_run(const struct compute_update *u, struct run *run)
     return true;
 }
 
-static float scale_of(const struct compute_update *u)
+/* What the loops do with each gradient. A mask and no condition: a loop of its own for the clearing would
+   go through memory once more. */
+struct gradient_use {
+    float scale;
+    uint32_t mask_left; /* of the bits that stay behind: all or none */
+};
+
+static struct gradient_use use_of(const struct compute_update *u)
 {
-    return u->scale == NULL ? 1.0F : u->scale[0];
+    return (struct gradient_use){.scale = u->scale == NULL ? 1.0F : u->scale[0],
+                                 .mask_left = u->clears ? 0 : UINT32_MAX};
+}
+
+/* Takes the gradient times the scale and leaves it or zero. */
+static inline float take(float *gradient, struct gradient_use use)
+{
+    const float g = *gradient * use.scale;
+    uint32_t bits = 0;
+    memcpy(&bits, gradient, sizeof(bits));
+    bits &= use.mask_left;
+    memcpy(gradient, &bits, sizeof(bits));
+    return g;
 }
 
 /* The common case without weight decay leaves two multiplications out. */
 CPU_CLONES
 static void adam_plain(float *restrict p, float *restrict m, float *restrict v,
-                       const float *restrict gradients, size_t count, float scale,
+                       float *restrict gradients, size_t count, struct gradient_use use,
                        const struct compute_adam_scalars s)
 {
     for (size_t i = 0; i < count; i++) {
-        const float g = gradients[i] * scale;
+        const float g = take(&gradients[i], use);
         m[i] = s.beta1 * m[i] + s.complement1 * g;
         v[i] = s.beta2 * v[i] + s.complement2 * g * g;
         p[i] -= s.step_size * m[i] / (sqrtf(v[i]) * s.root_correction + s.eps);
@@ -59,12 +79,12 @@ static void adam_plain(float *restrict p, float *restrict m, float *restrict v,
 
 CPU_CLONES
 static void adam_decayed(float *restrict p, float *restrict m, float *restrict v,
-                         const float *restrict gradients, size_t count, float scale,
+                         float *restrict gradients, size_t count, struct gradient_use use,
                          const struct compute_adam_scalars s)
 {
     for (size_t i = 0; i < count; i++) {
         p[i] -= s.decay * p[i];
-        const float g = gradients[i] * scale + s.l2 * p[i];
+        const float g = take(&gradients[i], use) + s.l2 * p[i];
         m[i] = s.beta1 * m[i] + s.complement1 * g;
         v[i] = s.beta2 * v[i] + s.complement2 * g * g;
         p[i] -= s.step_size * m[i] / (sqrtf(v[i]) * s.root_correction + s.eps);
@@ -78,24 +98,24 @@ enum status cpu_adam(struct compute *compute, const struct compute_update *updat
     (void)err;
     const struct compute_update u = *update;
     const bool is_plain = scalars->l2 == 0.0F && scalars->decay == 0.0F;
-    const float scale = scale_of(&u);
+    const struct gradient_use use = use_of(&u);
     for (struct run run = {0, 0}; next_run(&u, &run);) {
         const size_t at = run.begin, count = run.end - run.begin;
         if (is_plain)
-            adam_plain(u.parameters + at, m + at, v + at, u.gradients + at, count, scale, *scalars);
+            adam_plain(u.parameters + at, m + at, v + at, u.gradients + at, count, use, *scalars);
         else
-            adam_decayed(u.parameters + at, m + at, v + at, u.gradients + at, count, scale,
-                         *scalars);
+            adam_decayed(u.parameters + at, m + at, v + at, u.gradients + at, count, use, *scalars);
     }
     return STATUS_OK;
 }
 
 CPU_CLONES
-static void sgd(float *restrict p, float *restrict velocity, const float *restrict gradients,
-                size_t count, float scale, const struct compute_sgd_scalars s)
+static void sgd(float *restrict p, float *restrict velocity, float *restrict gradients,
+                size_t count, struct gradient_use use, const struct compute_sgd_scalars s)
 {
     for (size_t i = 0; i < count; i++) {
-        velocity[i] = s.momentum * velocity[i] + (gradients[i] * scale + s.l2 * p[i]);
+        const float g = take(&gradients[i], use) + s.l2 * p[i];
+        velocity[i] = s.momentum * velocity[i] + g;
         p[i] -= s.lr * velocity[i];
     }
 }
@@ -108,16 +128,16 @@ enum status cpu_sgd(struct compute *compute, const struct compute_update *update
     const struct compute_update u = *update;
     for (struct run run = {0, 0}; next_run(&u, &run);)
         sgd(u.parameters + run.begin, velocity + run.begin, u.gradients + run.begin,
-            run.end - run.begin, scale_of(&u), *scalars);
+            run.end - run.begin, use_of(&u), *scalars);
     return STATUS_OK;
 }
 
 CPU_CLONES
-static void adagrad(float *restrict p, float *restrict sums, const float *restrict gradients,
-                    size_t count, float scale, const struct compute_adagrad_scalars s)
+static void adagrad(float *restrict p, float *restrict sums, float *restrict gradients,
+                    size_t count, struct gradient_use use, const struct compute_adagrad_scalars s)
 {
     for (size_t i = 0; i < count; i++) {
-        const float g = gradients[i] * scale + s.l2 * p[i];
+        const float g = take(&gradients[i], use) + s.l2 * p[i];
         sums[i] += g * g;
         p[i] -= s.lr * g / (sqrtf(sums[i]) + s.eps);
     }
@@ -131,6 +151,6 @@ enum status cpu_adagrad(struct compute *compute, const struct compute_update *up
     const struct compute_update u = *update;
     for (struct run run = {0, 0}; next_run(&u, &run);)
         adagrad(u.parameters + run.begin, sums + run.begin, u.gradients + run.begin,
-                run.end - run.begin, scale_of(&u), *scalars);
+                run.end - run.begin, use_of(&u), *scalars);
     return STATUS_OK;
 }
