@@ -236,7 +236,7 @@ static enum status issue(void *context, struct error *err)
     struct fixture *f = t->fixture;
     TRY(f->device.ops->zero(f->device.compute, f->gradients, f->count * sizeof(float), err));
     TRY(f->model->ops->train_step(f->model, f->parameters, f->gradients, f->sums, &t->batch, err));
-    return t->optim->ops->update(t->optim, f->parameters, f->gradients, err);
+    return t->optim->ops->update(t->optim, f->parameters, f->gradients, NULL, NULL, err);
 }
 
 /* Thirty steps with batches of two sizes; the end's parameters and sums go to the host. */
@@ -255,7 +255,8 @@ static void train(struct fixture *f, const struct optim_ops *optim, float *out_p
     assert_ok(f->device.ops->upload(f->device.compute, f->parameters, initial,
                                     f->count * sizeof(float), &f->err),
               &f->err);
-    assert_ok(optim->open(&spec, f->count, f->device, &t.optim, &f->err), &f->err);
+    const struct optim_parts parts = {.spec = &spec, .device = f->device, .count = f->count};
+    assert_ok(optim->open(&parts, &t.optim, &f->err), &f->err);
     for (int step = 1; step <= 30; step++) {
         int32_t records[ROWS];
         t.batch.rows = step % 5 == 0 ? ROWS / 2 : ROWS;
@@ -281,8 +282,8 @@ static void train(struct fixture *f, const struct optim_ops *optim, float *out_p
 static void training_on_a_far_device_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (const struct optim_ops *const *optim = optim_registry; optim < optim_registry + 2;
-         optim++) {
+    for (const struct optim_ops *const *optim = optim_registry;
+         optim <= &optim_registry[OPTIMIZER_ADAGRAD]; optim++) {
         static struct fixture near, far;
         fixture_open(&near, &compute_cpu);
         fixture_open(&far, &compute_far);
