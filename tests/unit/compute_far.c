@@ -18,6 +18,8 @@ enum far_operation {
     FAR_DENSE_FORWARD,
     FAR_DENSE_BACKWARD,
     FAR_SOFTMAX_CROSS_ENTROPY,
+    FAR_LSTM_FORWARD,
+    FAR_LSTM_BACKWARD,
     FAR_ADAM,
     FAR_SGD,
     FAR_ADAGRAD,
@@ -34,6 +36,9 @@ struct far_call {
     int number[4];
     size_t size;
     float scale;
+    struct compute_lstm_weights lstm_weights;
+    struct compute_lstm_gradients lstm_gradients;
+    struct compute_lstm_shape lstm_shape;
     struct compute_update update; /* of the optimizers */
 };
 
@@ -198,6 +203,12 @@ static enum status carry_out(struct compute *near, const struct far_call *c, str
         return compute_cpu.softmax_cross_entropy(near, c->out[0], c->out[1], c->out[2], c->in[0],
                                                  c->in[1], c->in[2], c->number[0], c->number[1],
                                                  err);
+    case FAR_LSTM_FORWARD:
+        return compute_cpu.lstm_forward(near, c->out[0], c->out[1], c->in[0], c->in[1],
+                                        &c->lstm_weights, &c->lstm_shape, err);
+    case FAR_LSTM_BACKWARD:
+        return compute_cpu.lstm_backward(near, c->out[0], &c->lstm_gradients, c->in[0], c->out[1],
+                                         c->in[1], c->in[2], &c->lstm_weights, &c->lstm_shape, err);
     case FAR_ADAM:
         return compute_cpu.adam(near, &c->update, c->out[0], c->out[1], c->in[0], err);
     case FAR_SGD:
@@ -325,6 +336,32 @@ static enum status far_softmax_cross_entropy(struct compute *far, float *loss_su
                  err);
 }
 
+static enum status far_lstm_forward(struct compute *far, float *out, float *workspace,
+                                    const float *input, const int32_t *lengths,
+                                    const struct compute_lstm_weights *weights,
+                                    const struct compute_lstm_shape *shape, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_LSTM_FORWARD, .out = {out, workspace},
+                                   .in = {input, lengths}, .lstm_weights = *weights,
+                                   .lstm_shape = *shape},
+                 err);
+}
+
+static enum status far_lstm_backward(struct compute *far, float *d_input,
+                                     const struct compute_lstm_gradients *gradients,
+                                     const float *d_out, float *workspace, const float *input,
+                                     const int32_t *lengths,
+                                     const struct compute_lstm_weights *weights,
+                                     const struct compute_lstm_shape *shape, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_LSTM_BACKWARD, .out = {d_input, workspace},
+                                   .in = {d_out, input, lengths}, .lstm_weights = *weights,
+                                   .lstm_gradients = *gradients, .lstm_shape = *shape},
+                 err);
+}
+
 static enum status far_adam(struct compute *far, const struct compute_update *update, float *m,
                             float *v, const struct compute_adam_scalars *scalars, struct error *err)
 {
@@ -393,6 +430,8 @@ const struct compute_ops compute_far = {
     .dense_forward = far_dense_forward,
     .dense_backward = far_dense_backward,
     .softmax_cross_entropy = far_softmax_cross_entropy,
+    .lstm_forward = far_lstm_forward,
+    .lstm_backward = far_lstm_backward,
     .adam = far_adam,
     .sgd = far_sgd,
     .adagrad = far_adagrad,

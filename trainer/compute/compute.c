@@ -24,6 +24,12 @@ enum status compute_check(const struct compute_ops *ops, struct error *err)
     return STATUS_OK;
 }
 
+size_t compute_lstm_workspace_bytes(const struct compute_lstm_shape *shape)
+{
+    return (size_t)COMPUTE_LSTM_DIRECTIONS * COMPUTE_LSTM_NOTES * (size_t)shape->tokens *
+           (size_t)shape->hidden * sizeof(float);
+}
+
 /* The path of a file that lies in the folder of this program. */
 static enum status beside_program(const char *file, char *out, size_t size, struct error *err)
 {

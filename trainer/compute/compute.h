@@ -84,6 +84,38 @@ struct compute_update {
     int width;
 };
 
+#define COMPUTE_LSTM_DIRECTIONS 2 /* [0] from the first token to the last, [1] the other way */
+
+/* One bidirectional LSTM layer over one packed batch: numbers that may be part of run()'s key. */
+struct compute_lstm_shape {
+    int rows;
+    int steps;  /* at least the longest row's length */
+    int tokens; /* at least the sum of the rows' lengths */
+    int in, hidden;
+};
+
+/*
+ * PyTorch's nn.LSTM: gates in the order i, f, g, o; two biases, which are added. Matrices lie as
+ * (in, 4 hidden) and (hidden, 4 hidden), the transpose of PyTorch's. Host structs of device pointers,
+ * read while the operation is issued.
+ */
+struct compute_lstm_weights {
+    const float *w_ih[COMPUTE_LSTM_DIRECTIONS]; /* (in, 4 hidden) */
+    const float *w_hh[COMPUTE_LSTM_DIRECTIONS]; /* (hidden, 4 hidden) */
+    const float *b_ih[COMPUTE_LSTM_DIRECTIONS]; /* (4 hidden) */
+    const float *b_hh[COMPUTE_LSTM_DIRECTIONS]; /* (4 hidden) */
+};
+
+struct compute_lstm_gradients {
+    float *w_ih[COMPUTE_LSTM_DIRECTIONS];
+    float *w_hh[COMPUTE_LSTM_DIRECTIONS];
+    float *b_ih[COMPUTE_LSTM_DIRECTIONS];
+    float *b_hh[COMPUTE_LSTM_DIRECTIONS];
+};
+
+/* What forward notes of a token, in multiples of `hidden`: four gates, states in, tanh of the cell. */
+#define COMPUTE_LSTM_NOTES 7
+
 /*
  * The list of operations; one line each: X(return type, name, parameters). From it come the table,
  * the check for a missing member (with its name) and the backends' static tables.
@@ -144,6 +176,27 @@ struct compute_update {
       (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                                               \
        const float *logits, const int32_t *labels, const float *scale, int m, int n,                                             \
        struct error *err))                                                                                                       \
+    /* One bidirectional LSTM layer (struct compute_lstm_weights) over packed sequences: rows sorted by
+       length, longest first; input (tokens, in) holds step after step, step t the rows of length > t in
+       their order, each row from its first token on; what follows the last token is padding, which is not
+       read. lengths (rows). out (rows, 2 hidden): the forward direction's hidden state after each
+       row's last token, then the reverse direction's after its first; zeros for a row of length 0.
+         i, f, o = sigmoid(x W_ih + b_ih + h W_hh + b_hh), g = tanh(of the same)
+         c' = f c + i g, h' = o tanh(c'); h and c begin with zeros
+       workspace (compute_lstm_workspace_bytes()): notes for lstm_backward. A row's result does not
+       depend on the other rows but for rounding. Lengths that do not fit the shape: STATUS_INTERNAL. */                          \
+    X(enum status, lstm_forward,                                                                                                 \
+      (struct compute * compute, float *out, float *workspace, const float *input,                                               \
+       const int32_t *lengths, const struct compute_lstm_weights *weights,                                                       \
+       const struct compute_lstm_shape *shape, struct error *err))                                                               \
+    /* Given d_out (rows, 2 hidden) and the forward's workspace, which is used up: gradients of all eight
+       tensors are added, in a fixed order; d_input (tokens, in) is set, to zeros where there is padding.       \
+       The two biases of a direction get the same. */                        \
+    X(enum status, lstm_backward,                                                                                                \
+      (struct compute * compute, float *d_input, const struct compute_lstm_gradients *gradients,                                 \
+       const float *d_out, float *workspace, const float *input, const int32_t *lengths,                                         \
+       const struct compute_lstm_weights *weights, const struct compute_lstm_shape *shape,                                       \
+       struct error *err))                                                                                                       \
     /* Kingma and Ba 2015, in PyTorch's form, g = gradient * scale: p -= decay p; g += l2 p;      \
        m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;                                  \
        p -= step_size * m / (sqrt(v) * root_correction + eps). m, v (count) */                              \
@@ -183,6 +236,9 @@ MUST_CHECK enum status compute_check(const struct compute_ops *ops, struct error
 /* The backend named "cpu" is linked in; "cuda" is loaded from `libreprise-cuda.so` beside the program. */
 MUST_CHECK enum status compute_find(const char *name, const struct compute_ops **out,
                                     struct error *err);
+
+/* Of the workspace of lstm_forward and lstm_backward. */
+size_t compute_lstm_workspace_bytes(const struct compute_lstm_shape *shape);
 
 extern const struct compute_ops compute_cpu;
 

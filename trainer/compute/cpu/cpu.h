@@ -58,6 +58,17 @@ enum status cpu_softmax_cross_entropy(struct compute *compute, float *loss_sum, 
                                       float *d_logits, const float *logits, const int32_t *labels,
                                       const float *scale, int m, int n, struct error *err);
 
+/* cpu_lstm.c */
+enum status cpu_lstm_forward(struct compute *compute, float *out, float *workspace,
+                             const float *input, const int32_t *lengths,
+                             const struct compute_lstm_weights *weights,
+                             const struct compute_lstm_shape *shape, struct error *err);
+enum status cpu_lstm_backward(struct compute *compute, float *d_input,
+                              const struct compute_lstm_gradients *gradients, const float *d_out,
+                              float *workspace, const float *input, const int32_t *lengths,
+                              const struct compute_lstm_weights *weights,
+                              const struct compute_lstm_shape *shape, struct error *err);
+
 /* cpu_optim.c */
 enum status cpu_adam(struct compute *compute, const struct compute_update *update, float *m,
                      float *v, const struct compute_adam_scalars *scalars, struct error *err);
