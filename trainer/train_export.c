@@ -1,4 +1,4 @@
-/* train_export.c - the model file: the parameters, and from what and how they were made. */
+/* train_export.c - the model files: the parameters, and from what and how they were made. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,10 +6,12 @@
 
 #include "base/fs.h"
 #include "base/version.h"
+#include "trainer/export/onnx_model.h"
 #include "trainer/export/safetensors.h"
 #include "trainer/train.h"
 
 #define MODEL_FILE "model.safetensors"
+#define ONNX_FILE  "model.onnx"
 
 /* target (columns, rows) = the transpose of source (rows, columns). */
 static void transpose(float *target, const float *source, int64_t rows, int64_t columns)
@@ -60,6 +62,29 @@ static char *encode_results(const struct train_results *results)
     return json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
+/* The same model for other programs, where its family has such a form and it fits. */
+static enum status write_onnx(struct train *train, const struct safetensors_tensor *tensors,
+                              size_t count, struct error *err)
+{
+    if (!onnx_allows(&train->spec))
+        return STATUS_OK;
+    const struct onnx_property properties[] = {{"spec_sha256", train->spec_sha256},
+                                               {"sha256", train->model_sha256}};
+    const struct onnx_source source = {.spec = &train->spec,
+                                       .tensors = tensors,
+                                       .tensor_count = count,
+                                       .bytes_scale = train->training.set.scale,
+                                       .properties = properties,
+                                       .property_count = COUNT_OF(properties)};
+    char path[PATH_BYTES_MAX];
+    TRY(fs_path(path, sizeof(path), err, "%s/" ONNX_FILE, train->contract->output_dir));
+    struct error cause = {.status = STATUS_OK};
+    const enum status status = onnx_export(path, &source, &cause);
+    if (status == STATUS_TOO_LARGE)
+        return train_warn(train, err, "%s", cause.text);
+    return status == STATUS_OK ? STATUS_OK : error_set(err, status, "%s", cause.text);
+}
+
 static enum status write_model(struct train *train, struct error *err)
 {
     size_t count = 0;
@@ -97,7 +122,7 @@ static enum status write_model(struct train *train, struct error *err)
     TRY(safetensors_write(train->model_path, &content, &written, err));
     train->model_bytes = written.bytes;
     safetensors_digest(tensors, count, train->model_sha256);
-    return STATUS_OK;
+    return write_onnx(train, tensors, count, err);
 }
 
 enum status train_export(struct train *train, struct error *err)

@@ -1,15 +1,12 @@
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "trainer/export/durable.h"
 #include "trainer/export/safetensors.h"
 
 #define HEADER_ALIGNMENT 64
@@ -70,49 +67,6 @@ static enum status append_header(struct buf *out, const struct safetensors_conte
     return buf_status(out, "safetensors header", err);
 }
 
-/* A file under a temporary name, hashed as it is written. */
-struct durable_file {
-    char path[PATH_MAX]; /* "" once it has its final name */
-    int fd;
-    struct sha256 *hash;
-    uint64_t bytes;
-};
-
-static void durable_cleanup(const struct durable_file *file)
-{
-    if (file->fd >= 0)
-        (void)close(file->fd);
-    if (file->path[0] != '\0')
-        (void)unlink(file->path); /* best effort: a leftover harms nobody */
-    sha256_free(file->hash);
-}
-
-static enum status durable_append(struct durable_file *file, const void *bytes, size_t size,
-                                  struct error *err)
-{
-    sha256_update(file->hash, bytes, size);
-    file->bytes += size;
-    const enum status written = fs_write_all(file->fd, bytes, size, NULL);
-    if (written != STATUS_OK)
-        return error_set_errno(err, written, errno, "write %s", file->path);
-    return STATUS_OK;
-}
-
-static enum status durable_publish(struct durable_file *file, const char *path, struct error *err)
-{
-    if (fsync(file->fd) != 0)
-        return error_set_errno(err, status_of_errno(errno), errno, "fsync %s", file->path);
-    if (rename(file->path, path) != 0)
-        return error_set_errno(err, status_of_errno(errno), errno, "rename %s to %s", file->path,
-                               path);
-    file->path[0] = '\0';
-    const char *slash = strrchr(path, '/');
-    char folder[PATH_MAX];
-    TRY(fs_path(folder, sizeof(folder), err, "%.*s", slash == NULL ? 1 : (int)(slash - path),
-                slash == NULL ? "." : path));
-    return fs_fsync_dir(folder, err);
-}
-
 enum status safetensors_write(const char *path, const struct safetensors_content *content,
                               struct safetensors_written *out, struct error *err)
 {
@@ -122,20 +76,14 @@ enum status safetensors_write(const char *path, const struct safetensors_content
     TRY(append_header(&header, content, err));
 
     CLEANUP(durable_cleanup) struct durable_file file = {.fd = -1};
-    TRY(fs_path(file.path, sizeof(file.path), err, "%s.tmp", path));
-    file.fd = open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (file.fd < 0)
-        return error_set_errno(err, status_of_errno(errno), errno, "create %s", file.path);
-    file.hash = sha256_new();
+    TRY(durable_open(&file, path, err));
     TRY(durable_append(&file, header.data, header.size, err));
     for (size_t i = 0; i < content->tensor_count; i++)
         TRY(durable_append(&file, content->tensors[i].values,
                            content->tensors[i].count * sizeof(float), err));
     TRY(durable_publish(&file, path, err));
 
-    uint8_t digest[SHA256_BYTES];
-    sha256_final(file.hash, digest);
-    sha256_hex(digest, out->sha256);
+    durable_sha256(&file, out->sha256);
     out->bytes = file.bytes;
     return STATUS_OK;
 }
