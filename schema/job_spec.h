@@ -143,10 +143,10 @@ struct data_spec {
     struct {
         int by; /* enum split_by */
         char column[DATA_COLUMN_BYTES];
-        double test_share;
+        double test_share; /* default 0.2; of interactions one item a user is set aside instead */
     } split;
     int on_error;       /* enum error_policy */
-    int64_t max_errors; /* skip: more than these fail after all; default 100 */
+    int64_t max_errors; /* skip: more than these fail after all; default 100; else 0 */
 };
 
 struct schedule_spec {
@@ -194,7 +194,7 @@ struct training_spec {
     int64_t servers;      /* parameter_server: the last so many ranks serve */
     int64_t staleness;    /* parameter_server: steps that a worker may be ahead; 0: synchronous */
     bool reproducible;    /* the same bits for any number of ranks that divides micro_shards */
-    int64_t micro_shards; /* a power of two, default 8 */
+    int64_t micro_shards; /* reproducible: a power of two, default 8; else 1 */
     int64_t accumulate_steps; /* parts that a rank works through one after the other, default 1 */
     int class_weights;        /* enum class_weighting */
     double given_class_weights[MODEL_CLASSES_LISTED_MAX];
@@ -257,8 +257,10 @@ json_t *job_spec_encode(const struct job_spec *spec);
 /* Names of jobs, projects, datasets, labels' keys: [a-z0-9][a-z0-9._-]{0,62} */
 bool job_name_is_valid(const char *text);
 /*
- * Upper bound of the bytes of one checkpoint (parameters and optimizer state), from the spec alone;
- * input width is unknown here, so it is given by the caller or 0 for "as MNIST's 784".
+ * Upper bound of the bytes of one checkpoint (parameters, optimizer state, best and rollback copies),
+ * from the spec alone. What only the data says is given by the caller, or 0 for an assumption: the
+ * input's width of an mlp over arrays (784, as MNIST's), users and items together of an ncf (20,000,
+ * so a larger data set exceeds the bound).
  */
 uint64_t job_spec_state_bytes(const struct job_spec *spec, int64_t input_width);
 

@@ -1,47 +1,139 @@
-/* job_spec_model.c - the sections "model" and "data", and how large a model is. */
+/* job_spec_model.c - the section "model": the families and their fields. */
 
-#include <string.h>
-
-#include "base/text.h"
 #include "schema/job_spec_parts.h"
 
-#define LAYER_WIDTH_MAX     65536
-#define CLASSES_MAX         65536
-#define MNIST_WIDTH         784
-#define CHECKPOINT_ROOM     (64 * KIB) /* headers, names and the state record */
-#define BYTES_PER_PARAMETER 4
+#define LAYER_WIDTH_MAX         65536
+#define CLASSES_MAX             65536
+#define EMBEDDING_MAX           4096
+#define EMBEDDING_WIDTH_DEFAULT 16
+#define LSTM_HIDDEN_MAX         4096
+#define LSTM_WIDTH_DEFAULT      128
+#define FACTORS_DEFAULT         8
+#define NEGATIVES_MAX           1000
+#define NEGATIVES_DEFAULT       4
+#define TOP_K_MAX               1000
+#define TOP_K_DEFAULT           10
 
-const char *const model_type_names[] = {[MODEL_MLP] = "mlp", NULL};
-static const char *const later_model_types[] = {"bilstm", "ncf",         "dlrm", "deepfm",
-                                                "kge",    "transformer", NULL};
-static const char *const activation_names[] = {[ACTIVATION_RELU] = "relu", NULL};
-static const char *const later_activations[] = {"gelu", "tanh", NULL};
-static const char *const format_names[] = {[DATA_IDX] = "idx", NULL};
-static const char *const later_formats[] = {"csv", "tsv", "text", "interactions", NULL};
-static const char *const none[] = {NULL};
+const char *const model_type_names[] = {
+    [MODEL_MLP] = "mlp", [MODEL_BILSTM] = "bilstm", [MODEL_NCF] = "ncf", NULL};
+static const char *const later_model_types[] = {"dlrm", "deepfm", "kge", "transformer", NULL};
+static const char *const activation_names[] = {
+    [ACTIVATION_RELU] = "relu", [ACTIVATION_GELU] = "gelu", [ACTIVATION_TANH] = "tanh", NULL};
+static const char *const head_names[] = {
+    [HEAD_SOFTMAX] = "softmax", [HEAD_SIGMOID] = "sigmoid", [HEAD_LINEAR] = "linear", NULL};
+static const char *const bilstm_head_names[] = {
+    [HEAD_SOFTMAX] = "softmax", [HEAD_SIGMOID] = "sigmoid", NULL};
+static const char *const padding_names[] = {
+    [PADDING_SKIP] = "skip", [PADDING_COMPUTE] = "compute", NULL};
+static const char *const variant_names[] = {
+    [NCF_NEUMF] = "neumf", [NCF_GMF] = "gmf", [NCF_MLP] = "mlp", NULL};
+static const char *const later_fields[] = {"placement", NULL};
 
-/* ------------------------------------------------------------------ model */
+/* ------------------------------------------------------------------ decoding */
+
+/* "head" and "classes": a softmax over so many, or one number, which needs no count. */
+static void decode_head(const struct json_at *at, const char *const names[], int *out_head,
+                        int64_t *out_classes)
+{
+    static const char *const fields[] = {"classes", NULL};
+    const struct json_at head = json_at_key(at, "head");
+    const struct json_at classes = json_at_key(at, "classes");
+    if (!json_opt_enum(&head, names, out_head))
+        return;
+    if (*out_head == HEAD_SOFTMAX) {
+        (void)json_get_int(&classes, 2, CLASSES_MAX, out_classes);
+        return;
+    }
+    *out_classes = 1;
+    spec_refuse(at, fields, "the head gives one number");
+}
 
 static void decode_mlp(const struct json_at *at, struct model_spec *out)
 {
-    static const char *const known[] = {"type", "hidden", "activation", "classes", NULL};
-    static const char *const later[] = {"head", "placement", NULL};
-    if (!spec_get_object(at, known, later))
+    static const char *const known[] = {"type", "hidden",  "activation",      "dropout",
+                                        "head", "classes", "embedding_width", NULL};
+    if (!spec_get_object(at, known, later_fields))
         return;
     const struct json_at hidden = json_at_key(at, "hidden");
     const struct json_at activation = json_at_key(at, "activation");
-    const struct json_at classes = json_at_key(at, "classes");
-    out->mlp.activation = ACTIVATION_RELU;
-    size_t count = 0;
-    if (json_get_array(&hidden, MODEL_LAYERS_MAX, &count)) {
-        for (size_t i = 0; i < count; i++) {
-            const struct json_at width = json_at_index(&hidden, i);
-            (void)json_get_int(&width, 1, LAYER_WIDTH_MAX, &out->mlp.hidden[i]);
-        }
-        out->mlp.hidden_count = count;
+    const struct json_at dropout = json_at_key(at, "dropout");
+    const struct json_at embedding = json_at_key(at, "embedding_width");
+    out->mlp.embedding_width = EMBEDDING_WIDTH_DEFAULT;
+    (void)spec_get_widths(&hidden, LAYER_WIDTH_MAX, out->mlp.hidden, &out->mlp.hidden_count);
+    (void)json_opt_enum(&activation, activation_names, &out->mlp.activation);
+    (void)json_opt_double(&dropout, 0.0, SPEC_BELOW_ONE, &out->mlp.dropout);
+    decode_head(at, head_names, &out->mlp.head, &out->mlp.classes);
+    (void)json_opt_int(&embedding, 1, EMBEDDING_MAX, &out->mlp.embedding_width);
+}
+
+static void decode_bilstm(const struct json_at *at, struct model_spec *out)
+{
+    static const char *const known[] = {"type",    "embedding", "hidden", "head",
+                                        "classes", "padding",   NULL};
+    if (!spec_get_object(at, known, later_fields))
+        return;
+    const struct json_at embedding = json_at_key(at, "embedding");
+    const struct json_at hidden = json_at_key(at, "hidden");
+    const struct json_at padding = json_at_key(at, "padding");
+    out->bilstm.embedding = LSTM_WIDTH_DEFAULT;
+    out->bilstm.hidden = LSTM_WIDTH_DEFAULT;
+    out->bilstm.head = HEAD_SIGMOID;
+    (void)json_opt_int(&embedding, 1, EMBEDDING_MAX, &out->bilstm.embedding);
+    (void)json_opt_int(&hidden, 1, LSTM_HIDDEN_MAX, &out->bilstm.hidden);
+    decode_head(at, bilstm_head_names, &out->bilstm.head, &out->bilstm.classes);
+    (void)json_opt_enum(&padding, padding_names, &out->bilstm.padding);
+}
+
+/* The towers' input is the user's vector beside the item's, so its width is even. */
+static void decode_ncf_layers(const struct json_at *at, struct model_spec *out)
+{
+    static const int64_t initial[] = {64, 32, 16, 8};
+    if (!json_present(at)) {
+        for (size_t i = 0; i < COUNT_OF(initial); i++)
+            out->ncf.layers[i] = initial[i];
+        out->ncf.layer_count = COUNT_OF(initial);
+        return;
     }
-    (void)spec_opt_enum(&activation, activation_names, later_activations, &out->mlp.activation);
-    (void)json_get_int(&classes, 2, CLASSES_MAX, &out->mlp.classes);
+    if (!spec_get_widths(at, LAYER_WIDTH_MAX, out->ncf.layers, &out->ncf.layer_count))
+        return;
+    if (out->ncf.layer_count == 0) {
+        json_problem_add(at, "array of at least 1 width");
+        return;
+    }
+    const struct json_at first = json_at_index(at, 0);
+    if (out->ncf.layers[0] % 2 != 0)
+        json_problem_add(&first, "even number: half for the user, half for the item");
+}
+
+static void decode_ncf(const struct json_at *at, struct model_spec *out)
+{
+    static const char *const known[] = {"type",      "variant", "factors", "layers",
+                                        "negatives", "top_k",   NULL};
+    static const char *const of_gmf[] = {"factors", NULL};
+    static const char *const of_towers[] = {"layers", NULL};
+    if (!spec_get_object(at, known, later_fields))
+        return;
+    const struct json_at variant = json_at_key(at, "variant");
+    const struct json_at factors = json_at_key(at, "factors");
+    const struct json_at layers = json_at_key(at, "layers");
+    const struct json_at negatives = json_at_key(at, "negatives");
+    const struct json_at top_k = json_at_key(at, "top_k");
+    out->ncf.negatives = NEGATIVES_DEFAULT;
+    out->ncf.top_k = TOP_K_DEFAULT;
+    (void)json_opt_int(&negatives, 1, NEGATIVES_MAX, &out->ncf.negatives);
+    (void)json_opt_int(&top_k, 1, TOP_K_MAX, &out->ncf.top_k);
+    if (!json_opt_enum(&variant, variant_names, &out->ncf.variant))
+        return;
+    if (out->ncf.variant == NCF_MLP) {
+        spec_refuse(at, of_gmf, "variant \"mlp\" has layers alone");
+    } else {
+        out->ncf.factors = FACTORS_DEFAULT;
+        (void)json_opt_int(&factors, 1, EMBEDDING_MAX, &out->ncf.factors);
+    }
+    if (out->ncf.variant == NCF_GMF)
+        spec_refuse(at, of_towers, "variant \"gmf\" has factors alone");
+    else
+        decode_ncf_layers(&layers, out);
 }
 
 void model_spec_decode(const struct json_at *at, struct model_spec *out)
@@ -50,109 +142,70 @@ void model_spec_decode(const struct json_at *at, struct model_spec *out)
         return;
     const struct json_at type = json_at_key(at, "type");
     /* Without a type of this release nobody can say which other fields are right. */
-    if (spec_get_enum(&type, model_type_names, later_model_types, &out->type))
+    if (!spec_get_enum(&type, model_type_names, later_model_types, &out->type))
+        return;
+    switch ((enum model_type)out->type) {
+    case MODEL_MLP:
         decode_mlp(at, out);
-}
-
-json_t *model_spec_encode(const struct model_spec *spec)
-{
-    json_t *hidden = json_array();
-    for (size_t i = 0; i < spec->mlp.hidden_count; i++)
-        (void)json_array_append_new(hidden, json_integer(spec->mlp.hidden[i]));
-    return json_pack("{s:s, s:o, s:s, s:I}", "type", model_type_names[spec->type], "hidden", hidden,
-                     "activation", activation_names[spec->mlp.activation], "classes",
-                     (json_int_t)spec->mlp.classes);
-}
-
-static uint64_t mlp_parameters(const struct model_spec *spec, uint64_t input_width)
-{
-    uint64_t parameters = 0;
-    uint64_t width = input_width;
-    for (size_t i = 0; i < spec->mlp.hidden_count; i++) {
-        const uint64_t next = (uint64_t)spec->mlp.hidden[i];
-        parameters += (width + 1) * next;
-        width = next;
-    }
-    return parameters + (width + 1) * (uint64_t)spec->mlp.classes;
-}
-
-uint64_t job_spec_state_bytes(const struct job_spec *spec, int64_t input_width)
-{
-    const uint64_t width = input_width > 0 ? (uint64_t)input_width : MNIST_WIDTH;
-    /* Parameters, and per parameter Adam's two moments or SGD's velocity. */
-    const uint64_t vectors = spec->optimizer.type == OPTIMIZER_ADAM ? 3 : 2;
-    return mlp_parameters(&spec->model, width) * vectors * BYTES_PER_PARAMETER + CHECKPOINT_ROOM;
-}
-
-/* ------------------------------------------------------------------ data */
-
-/* A file below the dataset's root: no way out of it, whatever the root is. */
-static bool is_relative_file(const char *path)
-{
-    for (const char *part = path; part != NULL;) {
-        const size_t length = strcspn(part, "/");
-        const bool dots =
-            (length == 1 && part[0] == '.') || (length == 2 && part[0] == '.' && part[1] == '.');
-        if (length == 0 || dots)
-            return false;
-        part = part[length] == '/' ? part + length + 1 : NULL;
-    }
-    return true;
-}
-
-static void decode_file(const struct json_at *at, char out[DATA_FILE_BYTES])
-{
-    const char *path = NULL;
-    if (!json_get_string(at, DATA_FILE_BYTES - 1, &path))
         return;
-    if (!is_relative_file(path)) {
-        json_problem_add(at, "file relative to the dataset's root, without \"..\"");
+    case MODEL_BILSTM:
+        decode_bilstm(at, out);
+        return;
+    case MODEL_NCF:
+        decode_ncf(at, out);
         return;
     }
-    (void)text_copy(out, DATA_FILE_BYTES, path);
 }
 
-static void decode_part(const struct json_at *at, struct data_part *out)
+/* ------------------------------------------------------------------ encoding */
+
+static json_t *encode_mlp(const struct job_spec *spec)
 {
-    static const char *const known[] = {"format", "features", "labels", NULL};
-    if (!json_get_open_object(at))
-        return;
-    const struct json_at format = json_at_key(at, "format");
-    if (!spec_get_enum(&format, format_names, later_formats, &out->format))
-        return;
-    if (!spec_get_object(at, known, none))
-        return;
-    const struct json_at features = json_at_key(at, "features");
-    const struct json_at labels = json_at_key(at, "labels");
-    decode_file(&features, out->features);
-    decode_file(&labels, out->labels);
+    const struct model_spec *model = &spec->model;
+    json_t *out = json_pack("{s:s, s:o, s:s, s:f, s:s}", "type", model_type_names[model->type],
+                            "hidden", spec_widths_json(model->mlp.hidden, model->mlp.hidden_count),
+                            "activation", activation_names[model->mlp.activation], "dropout",
+                            model->mlp.dropout, "head", head_names[model->mlp.head]);
+    if (model->mlp.head == HEAD_SOFTMAX)
+        spec_set(&out, "classes", json_integer(model->mlp.classes));
+    if (job_spec_has_tables(spec))
+        spec_set(&out, "embedding_width", json_integer(model->mlp.embedding_width));
+    return out;
 }
 
-void data_spec_decode(const struct json_at *at, struct data_spec *out)
+static json_t *encode_bilstm(const struct model_spec *model)
 {
-    static const char *const known[] = {"train", "eval", "root", NULL};
-    static const char *const later[] = {"separator", "header", "columns", "classes",   "split",
-                                        "user",      "item",   "time",    "negatives", NULL};
-    if (!spec_get_object(at, known, later))
-        return;
-    const struct json_at train = json_at_key(at, "train");
-    const struct json_at eval = json_at_key(at, "eval");
-    const struct json_at root = json_at_key(at, "root");
-    decode_part(&train, &out->train);
-    if (json_present(&eval))
-        decode_part(&eval, &out->eval);
-    (void)spec_get_name(&root, out->root);
+    json_t *out = json_pack(
+        "{s:s, s:I, s:I, s:s, s:s}", "type", model_type_names[model->type], "embedding",
+        (json_int_t)model->bilstm.embedding, "hidden", (json_int_t)model->bilstm.hidden, "head",
+        head_names[model->bilstm.head], "padding", padding_names[model->bilstm.padding]);
+    if (model->bilstm.head == HEAD_SOFTMAX)
+        spec_set(&out, "classes", json_integer(model->bilstm.classes));
+    return out;
 }
 
-static json_t *encode_part(const struct data_part *part)
+static json_t *encode_ncf(const struct model_spec *model)
 {
-    return json_pack("{s:s, s:s, s:s}", "format", format_names[part->format], "features",
-                     part->features, "labels", part->labels);
+    json_t *out =
+        json_pack("{s:s, s:s, s:I, s:I}", "type", model_type_names[model->type], "variant",
+                  variant_names[model->ncf.variant], "negatives", (json_int_t)model->ncf.negatives,
+                  "top_k", (json_int_t)model->ncf.top_k);
+    if (model->ncf.variant != NCF_MLP)
+        spec_set(&out, "factors", json_integer(model->ncf.factors));
+    if (model->ncf.variant != NCF_GMF)
+        spec_set(&out, "layers", spec_widths_json(model->ncf.layers, model->ncf.layer_count));
+    return out;
 }
 
-json_t *data_spec_encode(const struct data_spec *spec)
+json_t *model_spec_encode(const struct job_spec *spec)
 {
-    json_t *eval = spec->eval.features[0] == '\0' ? json_null() : encode_part(&spec->eval);
-    return json_pack("{s:o, s:o, s:s}", "train", encode_part(&spec->train), "eval", eval, "root",
-                     spec->root);
+    switch ((enum model_type)spec->model.type) {
+    case MODEL_MLP:
+        return encode_mlp(spec);
+    case MODEL_BILSTM:
+        return encode_bilstm(&spec->model);
+    case MODEL_NCF:
+        return encode_ncf(&spec->model);
+    }
+    return NULL;
 }

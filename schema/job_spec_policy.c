@@ -12,7 +12,6 @@
 #define TIME_LIMIT_MAX     (366 * DAY_MS)
 #define CHECKPOINT_MIN     100
 #define CHECKPOINT_DEFAULT (60 * SECOND_MS)
-#define STEPS_MAX          INT64_C(1000000000000)
 #define KEEP_LAST_MAX      1000
 #define KEEP_LAST_DEFAULT  3
 #define RESTARTS_MAX       100000
@@ -27,14 +26,13 @@ const char *const job_device_names[] = {
 static const char *const later_devices[] = {"cuda", NULL};
 static const char *const controller_loss_names[] = {
     [CONTROLLER_LOSS_CONTINUE] = "continue", [CONTROLLER_LOSS_STOP] = "stop", NULL};
-static const char *const none[] = {NULL};
 
 void resources_spec_decode(const struct json_at *at, struct resources_spec *out)
 {
     static const char *const known[] = {"ranks", "device", "memory_bytes", "time_limit", NULL};
     out->ranks = 1;
     out->device = JOB_DEVICE_AUTO;
-    if (!json_present(at) || !spec_get_object(at, known, none))
+    if (!json_present(at) || !spec_get_object(at, known, spec_none))
         return;
     const struct json_at ranks = json_at_key(at, "ranks");
     const struct json_at device = json_at_key(at, "device");
@@ -54,17 +52,26 @@ json_t *resources_spec_encode(const struct resources_spec *spec)
                      spec_duration_or_null(spec->time_limit_ms));
 }
 
+static void decode_best(const struct json_at *at, struct checkpoint_spec *out)
+{
+    static const char *const known[] = {"metric", "mode", NULL};
+    if (json_present(at) && spec_get_object(at, known, spec_none))
+        spec_get_watched(at, out->best_metric, &out->best_mode);
+}
+
 void checkpoint_spec_decode(const struct json_at *at, struct checkpoint_spec *out)
 {
-    static const char *const known[] = {"every_steps", "every", "keep_last", NULL};
+    static const char *const known[] = {"every_steps", "every", "keep_last", "best", NULL};
     out->keep_last = KEEP_LAST_DEFAULT;
-    if (json_present(at) && spec_get_object(at, known, none)) {
+    if (json_present(at) && spec_get_object(at, known, spec_none)) {
         const struct json_at every_steps = json_at_key(at, "every_steps");
         const struct json_at every = json_at_key(at, "every");
         const struct json_at keep_last = json_at_key(at, "keep_last");
-        (void)json_opt_int(&every_steps, 1, STEPS_MAX, &out->every_steps);
+        const struct json_at best = json_at_key(at, "best");
+        (void)json_opt_int(&every_steps, 1, SPEC_STEPS_MAX, &out->every_steps);
         (void)json_opt_duration(&every, CHECKPOINT_MIN, DAY_MS, &out->every_ms);
         (void)json_opt_int(&keep_last, 1, KEEP_LAST_MAX, &out->keep_last);
+        decode_best(&best, out);
     }
     /* A job without any checkpoint would lose everything with a node. */
     if (out->every_steps == 0 && out->every_ms == 0)
@@ -73,9 +80,12 @@ void checkpoint_spec_decode(const struct json_at *at, struct checkpoint_spec *ou
 
 json_t *checkpoint_spec_encode(const struct checkpoint_spec *spec)
 {
-    return json_pack("{s:o, s:o, s:I}", "every_steps", spec_int_or_null(spec->every_steps), "every",
-                     spec_duration_or_null(spec->every_ms), "keep_last",
-                     (json_int_t)spec->keep_last);
+    json_t *best = spec->best_metric[0] == '\0'
+                       ? json_null()
+                       : spec_watched_json(spec->best_metric, spec->best_mode);
+    return json_pack("{s:o, s:o, s:I, s:o}", "every_steps", spec_int_or_null(spec->every_steps),
+                     "every", spec_duration_or_null(spec->every_ms), "keep_last",
+                     (json_int_t)spec->keep_last, "best", best);
 }
 
 /* A duration, or "auto", which is 0. */
@@ -98,7 +108,7 @@ void retry_spec_decode(const struct json_at *at, struct retry_spec *out)
     out->max_infra_restarts = INFRA_DEFAULT;
     out->on_controller_loss = CONTROLLER_LOSS_CONTINUE;
     out->orphan_timeout_ms = ORPHAN_DEFAULT;
-    if (!json_present(at) || !spec_get_object(at, known, none))
+    if (!json_present(at) || !spec_get_object(at, known, spec_none))
         return;
     const struct json_at max_restarts = json_at_key(at, "max_restarts");
     const struct json_at max_infra = json_at_key(at, "max_infra_restarts");

@@ -1,87 +1,39 @@
-/* job_spec_training.c - the sections "optimizer" and "training". */
+/* job_spec_training.c - the section "training". */
 
 #include "schema/job_spec_parts.h"
+#include "schema/names.h"
 
-#define LR_MIN              1e-12
-#define LR_MAX              1000.0
-#define BELOW_ONE           0.999999999 /* decay rates: 1 itself would never forget */
-#define EPS_MIN             1e-16
-#define WEIGHT_DECAY_MAX    1.0
-#define EPOCHS_MAX          1000000
-#define STEPS_MAX           INT64_C(1000000000000)
-#define THREADS_MAX         256
-#define METRICS_EVERY_STEPS 20
+#define EPOCHS_MAX           1000000
+#define THREADS_MAX          256
+#define METRICS_EVERY_STEPS  20
+#define STALENESS_MAX        1024
+#define MICRO_SHARDS_MAX     1024
+#define MICRO_SHARDS_DEFAULT 8
+#define ACCUMULATE_MAX       1024
+#define CLASS_WEIGHT_MAX     1e6
+#define PATIENCE_MAX         1000000
+#define PATIENCE_DEFAULT     5
+#define MIN_DELTA_MAX        1e9
+#define ROLLBACKS_MAX        1000
+#define ROLLBACKS_DEFAULT    3
+#define LR_FACTOR_MIN        1e-6
+#define LR_FACTOR_DEFAULT    0.5
+#define SPIKE_MAX            1e9
 
-static const char *const optimizer_names[] = {
-    [OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAM] = "adam", NULL};
-static const char *const later_optimizers[] = {"adamw", "adagrad", NULL};
 static const char *const precision_names[] = {[PRECISION_FP32] = "fp32", NULL};
 static const char *const later_precisions[] = {"bf16", "tf32", "fp16", NULL};
-static const char *const sync_names[] = {[SYNC_ALLREDUCE] = "allreduce", NULL};
-static const char *const later_syncs[] = {"parameter_server", "sharded", NULL};
+static const char *const sync_names[] = {[SYNC_ALLREDUCE] = "allreduce",
+                                         [SYNC_PARAMETER_SERVER] = "parameter_server",
+                                         [SYNC_SHARDED] = "sharded",
+                                         NULL};
 static const char *const task_names[] = {"train", NULL};
 static const char *const later_tasks[] = {"score", NULL};
+static const char *const weighting_names[] = {
+    [CLASS_WEIGHTS_NONE] = "none", [CLASS_WEIGHTS_BALANCED] = "balanced", NULL};
+static const char *const nan_names[] = {
+    [ON_NAN_FAIL] = "fail", [ON_NAN_ROLLBACK] = "rollback", NULL};
 
-/* ------------------------------------------------------------------ optimizer */
-
-static void decode_betas(const struct json_at *at, struct optimizer_spec *out)
-{
-    if (!json_present(at))
-        return;
-    size_t count = 0;
-    if (!json_get_array(at, 2, &count))
-        return;
-    if (count != 2) {
-        json_problem_add(at, "array of 2 numbers");
-        return;
-    }
-    const struct json_at first = json_at_index(at, 0);
-    const struct json_at second = json_at_index(at, 1);
-    (void)json_get_double(&first, 0.0, BELOW_ONE, &out->beta1);
-    (void)json_get_double(&second, 0.0, BELOW_ONE, &out->beta2);
-}
-
-void optimizer_spec_decode(const struct json_at *at, struct optimizer_spec *out)
-{
-    static const char *const of_adam[] = {"type", "lr", "betas", "eps", "weight_decay", NULL};
-    static const char *const of_sgd[] = {"type", "lr", "momentum", "weight_decay", NULL};
-    static const char *const later[] = {"schedule", NULL};
-    if (!json_get_open_object(at))
-        return;
-    const struct json_at type = json_at_key(at, "type");
-    if (!spec_get_enum(&type, optimizer_names, later_optimizers, &out->type))
-        return;
-    if (!spec_get_object(at, out->type == OPTIMIZER_ADAM ? of_adam : of_sgd, later))
-        return;
-    const struct json_at lr = json_at_key(at, "lr");
-    const struct json_at weight_decay = json_at_key(at, "weight_decay");
-    (void)json_get_double(&lr, LR_MIN, LR_MAX, &out->lr);
-    (void)json_opt_double(&weight_decay, 0.0, WEIGHT_DECAY_MAX, &out->weight_decay);
-    if (out->type == OPTIMIZER_SGD) {
-        const struct json_at momentum = json_at_key(at, "momentum");
-        (void)json_opt_double(&momentum, 0.0, BELOW_ONE, &out->momentum);
-        return;
-    }
-    const struct json_at betas = json_at_key(at, "betas");
-    const struct json_at eps = json_at_key(at, "eps");
-    out->beta1 = 0.9;
-    out->beta2 = 0.999;
-    out->eps = 1e-8;
-    decode_betas(&betas, out);
-    (void)json_opt_double(&eps, EPS_MIN, 1.0, &out->eps);
-}
-
-json_t *optimizer_spec_encode(const struct optimizer_spec *spec)
-{
-    if (spec->type == OPTIMIZER_SGD)
-        return json_pack("{s:s, s:f, s:f, s:f}", "type", "sgd", "lr", spec->lr, "momentum",
-                         spec->momentum, "weight_decay", spec->weight_decay);
-    return json_pack("{s:s, s:f, s:[f, f], s:f, s:f}", "type", "adam", "lr", spec->lr, "betas",
-                     spec->beta1, spec->beta2, "eps", spec->eps, "weight_decay",
-                     spec->weight_decay);
-}
-
-/* ------------------------------------------------------------------ training */
+/* ------------------------------------------------------------------ decoding */
 
 /* `epochs` or `steps`, one of them. */
 static void decode_length(const struct json_at *at, struct training_spec *out)
@@ -93,23 +45,133 @@ static void decode_length(const struct json_at *at, struct training_spec *out)
         return;
     }
     if (json_present(&steps))
-        (void)json_get_int(&steps, 1, STEPS_MAX, &out->steps);
+        (void)json_get_int(&steps, 1, SPEC_STEPS_MAX, &out->steps);
     else if (json_present(&epochs))
         (void)json_get_int(&epochs, 1, EPOCHS_MAX, &out->epochs);
     else
         json_problem_add(&epochs, "integer 1..%d, or \"steps\" instead", EPOCHS_MAX);
 }
 
-/* Fields of later releases whose present behaviour may already be spelled out. */
-static void check_defaults_of_later(const struct json_at *at)
+static void decode_sync(const struct json_at *at, struct training_spec *out)
 {
-    const struct json_at task = json_at_key(at, "task");
+    static const char *const of_servers[] = {"servers", "staleness", NULL};
+    const struct json_at sync = json_at_key(at, "sync");
+    const struct json_at servers = json_at_key(at, "servers");
+    const struct json_at staleness = json_at_key(at, "staleness");
+    if (!json_opt_enum(&sync, sync_names, &out->sync))
+        return;
+    if (out->sync != SYNC_PARAMETER_SERVER) {
+        spec_refuse(at, of_servers, "\"sync\" is not \"parameter_server\"");
+        return;
+    }
+    out->servers = 1;
+    (void)json_opt_int(&servers, 1, JOB_RANKS_MAX - 1, &out->servers);
+    (void)json_opt_int(&staleness, 0, STALENESS_MAX, &out->staleness);
+}
+
+/* The same bits for other numbers of ranks: fixed parts of each batch, one fixed tree of sums. */
+static void decode_reproducible(const struct json_at *at, struct training_spec *out)
+{
+    static const char *const of_parts[] = {"micro_shards", NULL};
     const struct json_at reproducible = json_at_key(at, "reproducible");
-    int ignored_task = 0;
-    bool wanted = false;
-    (void)spec_opt_enum(&task, task_names, later_tasks, &ignored_task);
-    if (json_opt_bool(&reproducible, &wanted) && wanted)
-        json_problem_add(&reproducible, "false (\"reproducible\" comes in a later release)");
+    const struct json_at shards = json_at_key(at, "micro_shards");
+    const struct json_at accumulate = json_at_key(at, "accumulate_steps");
+    out->micro_shards = 1;
+    (void)json_opt_bool(&reproducible, &out->reproducible);
+    if (!out->reproducible) {
+        spec_refuse(at, of_parts, "\"reproducible\" is not true");
+        return;
+    }
+    out->micro_shards = MICRO_SHARDS_DEFAULT;
+    if (json_opt_int(&shards, 1, MICRO_SHARDS_MAX, &out->micro_shards) &&
+        (out->micro_shards & (out->micro_shards - 1)) != 0)
+        json_problem_add(&shards, "power of two 1..%d", MICRO_SHARDS_MAX);
+    if (out->sync != SYNC_ALLREDUCE)
+        json_problem_add(&reproducible, "false, because \"sync\" is not \"allreduce\"");
+    if (out->accumulate_steps > 1)
+        json_problem_add(&accumulate, "1, because \"reproducible\" has its own parts of a batch");
+}
+
+static void decode_class_weights(const struct json_at *at, struct training_spec *out)
+{
+    if (!json_present(at))
+        return;
+    if (!json_is_array(at->value)) {
+        const char *word = json_string_value(at->value);
+        const int index = word == NULL ? -1 : name_index(weighting_names, word);
+        if (index < 0)
+            json_problem_add(at, "\"none\", \"balanced\" or array of a number for each class");
+        else
+            out->class_weights = index;
+        return;
+    }
+    size_t count = 0;
+    if (!json_get_array(at, MODEL_CLASSES_LISTED_MAX, &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const struct json_at weight = json_at_index(at, i);
+        (void)json_get_double(&weight, 0.0, CLASS_WEIGHT_MAX, &out->given_class_weights[i]);
+    }
+    out->class_weights = CLASS_WEIGHTS_GIVEN;
+    out->given_class_weight_count = count;
+}
+
+static void decode_early_stopping(const struct json_at *at, struct early_stopping_spec *out)
+{
+    static const char *const known[] = {"metric", "mode", "patience", "min_delta", NULL};
+    if (!json_present(at) || !spec_get_object(at, known, spec_none))
+        return;
+    const struct json_at patience = json_at_key(at, "patience");
+    const struct json_at min_delta = json_at_key(at, "min_delta");
+    out->patience = PATIENCE_DEFAULT;
+    spec_get_watched(at, out->metric, &out->mode);
+    (void)json_opt_int(&patience, 1, PATIENCE_MAX, &out->patience);
+    (void)json_opt_double(&min_delta, 0.0, MIN_DELTA_MAX, &out->min_delta);
+}
+
+static void decode_guards(const struct json_at *at, struct guard_spec *out)
+{
+    static const char *const known[] = {"on_nan",     "max_rollbacks",       "rollback_lr_factor",
+                                        "loss_spike", "replica_check_steps", NULL};
+    static const char *const of_rollback[] = {"max_rollbacks", "rollback_lr_factor", NULL};
+    if (!json_present(at) || !spec_get_object(at, known, spec_none))
+        return;
+    const struct json_at on_nan = json_at_key(at, "on_nan");
+    const struct json_at rollbacks = json_at_key(at, "max_rollbacks");
+    const struct json_at lr_factor = json_at_key(at, "rollback_lr_factor");
+    const struct json_at check = json_at_key(at, "replica_check_steps");
+    const struct json_at spike = json_at_key(at, "loss_spike");
+    (void)json_opt_int(&check, 0, SPEC_STEPS_MAX, &out->replica_check_steps);
+    if (json_opt_double(&spike, 0.0, SPIKE_MAX, &out->loss_spike) && out->loss_spike > 0.0 &&
+        out->loss_spike <= 1.0)
+        json_problem_add(&spike, "0, or a number above 1");
+    if (!json_opt_enum(&on_nan, nan_names, &out->on_nan))
+        return;
+    if (out->on_nan != ON_NAN_ROLLBACK) {
+        spec_refuse(at, of_rollback, "\"on_nan\" is not \"rollback\"");
+        return;
+    }
+    out->max_rollbacks = ROLLBACKS_DEFAULT;
+    out->rollback_lr_factor = LR_FACTOR_DEFAULT;
+    (void)json_opt_int(&rollbacks, 1, ROLLBACKS_MAX, &out->max_rollbacks);
+    (void)json_opt_double(&lr_factor, LR_FACTOR_MIN, 1.0, &out->rollback_lr_factor);
+}
+
+static void decode_how_often(const struct json_at *at, struct training_spec *out)
+{
+    const struct json_at threads = json_at_key(at, "threads_per_rank");
+    const struct json_at metrics = json_at_key(at, "metrics_every_steps");
+    const struct json_at eval = json_at_key(at, "eval_every_epochs");
+    const struct json_at stopping = json_at_key(at, "early_stopping");
+    out->threads_per_rank = 1;
+    out->metrics_every_steps = METRICS_EVERY_STEPS;
+    out->eval_every_epochs = 1;
+    (void)json_opt_int(&threads, 1, THREADS_MAX, &out->threads_per_rank);
+    (void)json_opt_int(&metrics, 1, SPEC_STEPS_MAX, &out->metrics_every_steps);
+    (void)json_opt_int(&eval, 0, EPOCHS_MAX, &out->eval_every_epochs);
+    decode_early_stopping(&stopping, &out->early_stopping);
+    if (out->early_stopping.metric[0] != '\0' && out->eval_every_epochs == 0)
+        json_problem_add(&eval, "integer 1..%d, because of \"early_stopping\"", EPOCHS_MAX);
 }
 
 void training_spec_decode(const struct json_at *at, struct training_spec *out)
@@ -120,46 +182,102 @@ void training_spec_decode(const struct json_at *at, struct training_spec *out)
                                         "seed",
                                         "precision",
                                         "sync",
+                                        "servers",
+                                        "staleness",
+                                        "reproducible",
+                                        "micro_shards",
+                                        "task",
+                                        "guards",
+                                        "accumulate_steps",
+                                        "class_weights",
+                                        "early_stopping",
                                         "threads_per_rank",
                                         "metrics_every_steps",
                                         "eval_every_epochs",
-                                        "task",
-                                        "reproducible",
                                         NULL};
-    static const char *const later[] = {"servers", "staleness", "micro_shards", NULL};
-    if (!spec_get_object(at, known, later))
+    if (!spec_get_object(at, known, spec_none))
         return;
     const struct json_at batch_size = json_at_key(at, "batch_size");
     const struct json_at seed = json_at_key(at, "seed");
     const struct json_at precision = json_at_key(at, "precision");
-    const struct json_at sync = json_at_key(at, "sync");
-    const struct json_at threads = json_at_key(at, "threads_per_rank");
-    const struct json_at metrics = json_at_key(at, "metrics_every_steps");
-    const struct json_at eval = json_at_key(at, "eval_every_epochs");
+    const struct json_at accumulate = json_at_key(at, "accumulate_steps");
+    const struct json_at weights = json_at_key(at, "class_weights");
+    const struct json_at guards = json_at_key(at, "guards");
+    const struct json_at task = json_at_key(at, "task");
     int64_t seed_value = 1;
-    out->threads_per_rank = 1;
-    out->metrics_every_steps = METRICS_EVERY_STEPS;
-    out->eval_every_epochs = 1;
+    int ignored_task = 0;
+    out->accumulate_steps = 1;
     decode_length(at, out);
     (void)json_get_int(&batch_size, 1, JOB_BATCH_MAX, &out->batch_size);
     (void)json_opt_int(&seed, 0, INT64_MAX, &seed_value);
     (void)spec_opt_enum(&precision, precision_names, later_precisions, &out->precision);
-    (void)spec_opt_enum(&sync, sync_names, later_syncs, &out->sync);
-    (void)json_opt_int(&threads, 1, THREADS_MAX, &out->threads_per_rank);
-    (void)json_opt_int(&metrics, 1, STEPS_MAX, &out->metrics_every_steps);
-    (void)json_opt_int(&eval, 0, EPOCHS_MAX, &out->eval_every_epochs);
-    check_defaults_of_later(at);
+    (void)json_opt_int(&accumulate, 1, ACCUMULATE_MAX, &out->accumulate_steps);
+    (void)spec_opt_enum(&task, task_names, later_tasks, &ignored_task);
+    decode_sync(at, out);
+    decode_reproducible(at, out);
+    decode_class_weights(&weights, out);
+    decode_guards(&guards, &out->guards);
+    decode_how_often(at, out);
     out->seed = (uint64_t)seed_value;
 }
 
-json_t *training_spec_encode(const struct training_spec *spec)
+/* ------------------------------------------------------------------ encoding */
+
+static json_t *encode_class_weights(const struct training_spec *spec)
 {
-    const bool by_steps = spec->steps > 0;
-    return json_pack("{s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I}", by_steps ? "steps" : "epochs",
-                     (json_int_t)(by_steps ? spec->steps : spec->epochs), "batch_size",
-                     (json_int_t)spec->batch_size, "seed", (json_int_t)spec->seed, "precision",
-                     precision_names[spec->precision], "sync", sync_names[spec->sync],
-                     "threads_per_rank", (json_int_t)spec->threads_per_rank, "metrics_every_steps",
-                     (json_int_t)spec->metrics_every_steps, "eval_every_epochs",
-                     (json_int_t)spec->eval_every_epochs);
+    if (spec->class_weights != CLASS_WEIGHTS_GIVEN)
+        return json_string(weighting_names[spec->class_weights]);
+    json_t *weights = json_array();
+    for (size_t i = 0; i < spec->given_class_weight_count; i++)
+        (void)json_array_append_new(weights, json_real(spec->given_class_weights[i]));
+    return weights;
+}
+
+static json_t *encode_early_stopping(const struct early_stopping_spec *spec)
+{
+    if (spec->metric[0] == '\0')
+        return json_null();
+    json_t *out = spec_watched_json(spec->metric, spec->mode);
+    spec_set(&out, "patience", json_integer(spec->patience));
+    spec_set(&out, "min_delta", json_real(spec->min_delta));
+    return out;
+}
+
+static json_t *encode_guards(const struct guard_spec *spec)
+{
+    json_t *out =
+        json_pack("{s:s, s:I, s:f}", "on_nan", nan_names[spec->on_nan], "replica_check_steps",
+                  (json_int_t)spec->replica_check_steps, "loss_spike", spec->loss_spike);
+    if (spec->on_nan == ON_NAN_ROLLBACK) {
+        spec_set(&out, "max_rollbacks", json_integer(spec->max_rollbacks));
+        spec_set(&out, "rollback_lr_factor", json_real(spec->rollback_lr_factor));
+    }
+    return out;
+}
+
+json_t *training_spec_encode(const struct job_spec *spec)
+{
+    const struct training_spec *training = &spec->training;
+    const bool by_steps = training->steps > 0;
+    json_t *out = json_pack(
+        "{s:I, s:I, s:I, s:s, s:s, s:b, s:I, s:o, s:o, s:I, s:I, s:I}",
+        by_steps ? "steps" : "epochs", (json_int_t)(by_steps ? training->steps : training->epochs),
+        "batch_size", (json_int_t)training->batch_size, "seed", (json_int_t)training->seed,
+        "precision", precision_names[training->precision], "sync", sync_names[training->sync],
+        "reproducible", training->reproducible, "accumulate_steps",
+        (json_int_t)training->accumulate_steps, "early_stopping",
+        encode_early_stopping(&training->early_stopping), "guards",
+        encode_guards(&training->guards), "threads_per_rank",
+        (json_int_t)training->threads_per_rank, "metrics_every_steps",
+        (json_int_t)training->metrics_every_steps, "eval_every_epochs",
+        (json_int_t)training->eval_every_epochs);
+    if (training->sync == SYNC_PARAMETER_SERVER) {
+        spec_set(&out, "servers", json_integer(training->servers));
+        spec_set(&out, "staleness", json_integer(training->staleness));
+    }
+    if (training->reproducible)
+        spec_set(&out, "micro_shards", json_integer(training->micro_shards));
+    if (job_spec_label_classes(spec) > 0)
+        spec_set(&out, "class_weights", encode_class_weights(training));
+    return out;
 }

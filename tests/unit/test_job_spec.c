@@ -121,21 +121,26 @@ static void the_smallest_spec_is_completed_with_defaults(void **state)
     char *canonical = json_canonical(encoded);
     assert_string_equal(
         canonical,
-        "{\"checkpoint\":{\"every\":\"60s\",\"every_steps\":null,\"keep_last\":3},"
+        "{\"checkpoint\":{\"best\":null,\"every\":\"60s\",\"every_steps\":null,\"keep_last\":3},"
         "\"data\":{\"eval\":null,\"root\":\"mnist\","
         "\"train\":{\"features\":\"x\",\"format\":\"idx\",\"labels\":\"y\"}},"
         "\"labels\":{},"
-        "\"model\":{\"activation\":\"relu\",\"classes\":2,\"hidden\":[16],\"type\":\"mlp\"},"
+        "\"model\":{\"activation\":\"relu\",\"classes\":2,\"dropout\":0.0,\"head\":\"softmax\","
+        "\"hidden\":[16],\"type\":\"mlp\"},"
         "\"name\":\"a\","
-        "\"optimizer\":{\"lr\":0.1,\"momentum\":0.0,\"type\":\"sgd\",\"weight_decay\":0.0},"
+        "\"optimizer\":{\"clip_norm\":0.0,\"lr\":0.1,\"momentum\":0.0,"
+        "\"schedule\":{\"type\":\"constant\",\"warmup_steps\":0},\"type\":\"sgd\","
+        "\"weight_decay\":0.0},"
         "\"priority\":50,\"project\":\"default\","
         "\"resources\":{\"device\":\"auto\",\"memory_bytes\":null,\"ranks\":1,\"time_limit\":null},"
         "\"retry\":{\"hang_timeout\":\"auto\",\"max_infra_restarts\":50,\"max_restarts\":5,"
         "\"on_controller_loss\":\"continue\",\"orphan_timeout\":\"12h\"},"
         "\"trainer\":{\"kind\":\"builtin\"},"
-        "\"training\":{\"batch_size\":1,\"eval_every_epochs\":1,\"metrics_every_steps\":20,"
-        "\"precision\":\"fp32\",\"seed\":1,\"steps\":10,\"sync\":\"allreduce\","
-        "\"threads_per_rank\":1}}");
+        "\"training\":{\"accumulate_steps\":1,\"batch_size\":1,\"class_weights\":\"none\","
+        "\"early_stopping\":null,\"eval_every_epochs\":1,"
+        "\"guards\":{\"loss_spike\":0.0,\"on_nan\":\"fail\",\"replica_check_steps\":0},"
+        "\"metrics_every_steps\":20,\"precision\":\"fp32\",\"reproducible\":false,\"seed\":1,"
+        "\"steps\":10,\"sync\":\"allreduce\",\"threads_per_rank\":1}}");
     free(canonical);
 }
 
