@@ -34,7 +34,7 @@ endif
 CFLAGS_ALL += -ffile-prefix-map=$(CURDIR)=. $(CFLAGS)
 LDFLAGS_ALL += -pie -pthread -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
 
-PKGS = libmicrohttpd jansson sqlite3 libcurl openblas libxxhash zlib libcrypto cmocka
+PKGS = libmicrohttpd jansson sqlite3 libcurl openblas libxxhash zlib libzstd libcrypto cmocka
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS_ALL += $(PKG_CFLAGS)
 pkg = $(shell pkg-config --libs $(1) 2>/dev/null)
@@ -122,7 +122,7 @@ $(LIB)/%.a:
 
 SERVICE_LIBS = $(call pkg,libmicrohttpd jansson sqlite3 libcurl libxxhash libcrypto)
 AGENT_LIBS   = $(call pkg,jansson libcurl libxxhash libcrypto)
-TRAINER_LIBS = $(call pkg,openblas jansson libxxhash zlib libcrypto) -ldl -lm
+TRAINER_LIBS = $(call pkg,openblas jansson libxxhash zlib libzstd libcrypto) -ldl -lm
 ALL_LIBS     = $(SERVICE_LIBS) $(TRAINER_LIBS) $(call pkg,cmocka)
 
 link = @mkdir -p $(@D); echo "link $@"; $(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1)

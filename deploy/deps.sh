@@ -19,6 +19,7 @@ runtime=(
     libopenblas-dev         "matrix products on the CPU"
     libxxhash-dev           "checksums of checkpoints"
     zlib1g-dev              "compressed data sets"
+    libzstd-dev             "compressed data sets"
     libssl-dev              "SHA-256"
     libcmocka-dev           "tests"
 )

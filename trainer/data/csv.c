@@ -1,0 +1,321 @@
+/*
+ * csv.c - 64 bytes at a time become one word that marks separators, line breaks and quotes; only marked
+ * bytes are looked at.
+ */
+#include "trainer/data/csv.h"
+
+#include <assert.h>
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define BLOCK_BYTES 64
+_Static_assert(CSV_PADDING_BYTES >= BLOCK_BYTES, "a block may begin at the last byte");
+
+#ifdef __SSE2__
+static inline uint64_t marks_of_quarter(const char *bytes, __m128i separator, __m128i quote)
+{
+    const __m128i these = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    const __m128i found =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(these, separator), _mm_cmpeq_epi8(these, quote)),
+                     _mm_cmpeq_epi8(these, _mm_set1_epi8('\n')));
+    return (uint32_t)_mm_movemask_epi8(found);
+}
+
+static inline uint64_t marks_of(const struct csv_dialect *dialect, const char *bytes)
+{
+    /* What is not looked for is looked for as a line break. */
+    const __m128i separator =
+        _mm_set1_epi8(dialect->separator_bytes > 0 ? dialect->separator[0] : '\n');
+    const __m128i quote = _mm_set1_epi8(dialect->quotes ? '"' : '\n');
+    return marks_of_quarter(bytes, separator, quote) |
+           marks_of_quarter(bytes + 16, separator, quote) << 16 |
+           marks_of_quarter(bytes + 32, separator, quote) << 32 |
+           marks_of_quarter(bytes + 48, separator, quote) << 48;
+}
+
+int64_t csv_count_lines(const char *bytes, size_t size)
+{
+    int64_t count = 0;
+    size_t i = 0;
+    const __m128i line_break = _mm_set1_epi8('\n');
+    for (; i + 16 <= size; i += 16) {
+        const __m128i these = _mm_loadu_si128((const __m128i *)(const void *)(bytes + i));
+        count += __builtin_popcount((unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(these, line_break)));
+    }
+    for (; i < size; i++)
+        count += bytes[i] == '\n';
+    return count;
+}
+#else
+static inline uint64_t marks_of(const struct csv_dialect *dialect, const char *bytes)
+{
+    const char separator = dialect->separator_bytes > 0 ? dialect->separator[0] : '\n';
+    const char quote = dialect->quotes ? '"' : '\n';
+    uint64_t marks = 0;
+    for (int i = 0; i < BLOCK_BYTES; i++)
+        marks |= (uint64_t)(bytes[i] == separator || bytes[i] == quote || bytes[i] == '\n') << i;
+    return marks;
+}
+
+int64_t csv_count_lines(const char *bytes, size_t size)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += bytes[i] == '\n';
+    return count;
+}
+#endif
+
+/* Marks of the block that holds `at`, from there on. */
+static void look_from(struct csv_cursor *cursor, char *at)
+{
+    cursor->block = at;
+    cursor->marks = at < cursor->end ? marks_of(cursor->dialect, at) : 0;
+}
+
+/* The next marked byte, at last the line break at `end`. */
+static inline char *next_mark(struct csv_cursor *cursor)
+{
+    while (cursor->marks == 0) {
+        cursor->block += BLOCK_BYTES;
+        if (cursor->block >= cursor->end)
+            return cursor->end;
+        cursor->marks = marks_of(cursor->dialect, cursor->block);
+    }
+    char *const mark = cursor->block + __builtin_ctzll(cursor->marks);
+    cursor->marks &= cursor->marks - 1;
+    return mark < cursor->end ? mark : cursor->end;
+}
+
+void csv_begin(struct csv_cursor *cursor, const struct csv_dialect *dialect, char *bytes,
+               size_t size, int64_t first_line)
+{
+    assert(dialect->separator_bytes < CSV_SEPARATOR_BYTES);
+    assert(!dialect->quotes || dialect->separator_bytes == 1);
+    const bool ended = size > 0 && bytes[size - 1] == '\n';
+    *cursor = (struct csv_cursor){.dialect = dialect,
+                                  .at = bytes,
+                                  .end = bytes + size - (ended ? 1 : 0),
+                                  .line = first_line,
+                                  .next_line = first_line};
+    memset(bytes + size, 0, CSV_PADDING_BYTES);
+    *cursor->end = '\n';
+    look_from(cursor, bytes);
+}
+
+/* ------------------------------------------------------------------ quotes */
+
+/* The quote that closes the field which has been opened, or NULL. Counts the line breaks inside. */
+static char *find_closing(struct csv_cursor *cursor, bool *out_doubled)
+{
+    *out_doubled = false;
+    for (;;) {
+        char *const mark = next_mark(cursor);
+        if (mark == cursor->end)
+            return NULL;
+        if (*mark == '\n')
+            cursor->next_line++;
+        if (*mark != '"')
+            continue;
+        if (mark[1] != '"')
+            return mark;
+        (void)next_mark(cursor); /* the second of two */
+        *out_doubled = true;
+    }
+}
+
+/* Makes doubled quotes single ones, in place; the new size. */
+static size_t halve_quotes(char *text, size_t size)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < size; i++) {
+        text[kept++] = text[i];
+        i += text[i] == '"';
+    }
+    return kept;
+}
+
+/* ------------------------------------------------------------------ records */
+
+static inline bool ends_field(const struct csv_cursor *cursor, const char *mark, const char *begin)
+{
+    const struct csv_dialect *dialect = cursor->dialect;
+    if (mark == cursor->end || *mark == '\n')
+        return true;
+    if (mark < begin || *mark != dialect->separator[0])
+        return false; /* the rest of a separator, or a quote inside a field */
+    return dialect->separator_bytes == 1 ||
+           memcmp(mark, dialect->separator, dialect->separator_bytes) == 0;
+}
+
+/* What take_field() found: where the field ends, or where and why the record went wrong. */
+struct field_end {
+    char *at;
+    const char *wrong;
+};
+
+/* A field that begins with a quote, which has been passed. */
+static struct field_end take_quoted(struct csv_cursor *cursor, char *begin, struct csv_field *field)
+{
+    const int64_t line = cursor->next_line;
+    bool doubled;
+    char *const closing = find_closing(cursor, &doubled);
+    if (closing == NULL) {
+        cursor->next_line = line; /* what was counted inside are records of their own */
+        return (struct field_end){begin, "a quote that is never closed"};
+    }
+    char *const mark = next_mark(cursor);
+    const bool before_crlf = mark == closing + 2 && closing[1] == '\r' && *mark == '\n';
+    if (mark != closing + 1 && !before_crlf)
+        return (struct field_end){closing + 1,
+                                  "characters between a closing quote and the separator"};
+    size_t size = (size_t)(closing - begin) - 1;
+    if (doubled)
+        size = halve_quotes(begin + 1, size);
+    *field = (struct csv_field){begin + 1, size};
+    return (struct field_end){mark, NULL};
+}
+
+static inline struct field_end take_field(struct csv_cursor *cursor, char *begin,
+                                          struct csv_field *field)
+{
+    char *mark = next_mark(cursor);
+    if (mark == begin && *mark == '"' && cursor->dialect->quotes)
+        return take_quoted(cursor, begin, field);
+    while (!ends_field(cursor, mark, begin))
+        mark = next_mark(cursor);
+    size_t size = (size_t)(mark - begin);
+    if (size > 0 && *mark == '\n' && mark[-1] == '\r')
+        size--;
+    *field = (struct csv_field){begin, size};
+    return (struct field_end){mark, NULL};
+}
+
+/* The record went wrong at `at`; the next one begins after the line break from there on. */
+static void give_up(struct csv_cursor *cursor, const char *at)
+{
+    const char *const line_break = memchr(at, '\n', (size_t)(cursor->end - at) + 1);
+    assert(line_break != NULL); /* there is one at the end */
+    cursor->at += line_break + 1 - cursor->at;
+    look_from(cursor, cursor->at);
+}
+
+static void take_record(struct csv_cursor *cursor, struct csv_field *fields, size_t fields_max,
+                        size_t *out_count, struct csv_problem *problem)
+{
+    char *begin = cursor->at;
+    size_t count = 0;
+    for (;;) {
+        struct csv_field field = {NULL, 0};
+        const struct field_end end = take_field(cursor, begin, &field);
+        if (end.wrong != NULL) {
+            *problem = (struct csv_problem){.what = end.wrong, .field = count};
+            give_up(cursor, end.at);
+            break;
+        }
+        if (count < fields_max)
+            fields[count] = field;
+        count++;
+        if (*end.at == '\n') {
+            cursor->at = end.at + 1;
+            break;
+        }
+        begin = end.at + cursor->dialect->separator_bytes;
+    }
+    cursor->next_line++;
+    if (problem->what == NULL && count > fields_max)
+        *problem = (struct csv_problem){.what = "more fields than expected", .field = fields_max};
+    *out_count = problem->what == NULL ? count : 0;
+}
+
+bool csv_next(struct csv_cursor *cursor, struct csv_field *fields, size_t fields_max,
+              size_t *out_count, struct csv_problem *problem)
+{
+    *problem = (struct csv_problem){.what = NULL};
+    while (cursor->at < cursor->end) {
+        const bool quoted = *cursor->at == '"'; /* an empty field in quotes is a record */
+        cursor->line = cursor->next_line;
+        take_record(cursor, fields, fields_max, out_count, problem);
+        if (*out_count != 1 || fields[0].size > 0 || quoted)
+            return true;
+    }
+    *out_count = 0;
+    return false;
+}
+
+/* ------------------------------------------------------------------ where records end */
+
+/* After the line break from `at` on; NULL if there is none and more may come. */
+static const char *after_line(const char *at, const char *end, bool final)
+{
+    const char *const line_break = memchr(at, '\n', (size_t)(end - at));
+    if (line_break != NULL)
+        return line_break + 1;
+    return final ? end : NULL;
+}
+
+/* The quote that closes a field, from inside it; NULL when it isn't there. */
+static const char *closing_quote(const char *at, const char *end)
+{
+    for (;;) {
+        const char *const quote = memchr(at, '"', (size_t)(end - at));
+        if (quote == NULL || quote + 1 == end || quote[1] != '"')
+            return quote;
+        at = quote + 2;
+    }
+}
+
+/*
+ * The end of the record that begins at `at`, by the rules of take_record(); NULL if it does not lie
+ * within the bytes and more may come.
+ */
+static const char *record_end(char separator, const char *at, const char *end, bool final)
+{
+    while (at < end) {
+        if (*at == '"') {
+            const char *const closing = closing_quote(at + 1, end);
+            if (closing == NULL)
+                return final ? after_line(at, end, true) : NULL;
+            at = closing + 1;
+            if (at == end)
+                break; /* it may be the first of two */
+            if (*at != separator)
+                return after_line(at, end, final); /* its own line break, or what was wrong */
+        }
+        while (at < end && *at != separator && *at != '\n')
+            at++;
+        if (at < end && *at++ == '\n')
+            return at;
+    }
+    return final ? end : NULL;
+}
+
+size_t csv_cut(const struct csv_dialect *dialect, const char *bytes, size_t size, bool final)
+{
+    const char *const end = bytes + size;
+    const char *done = bytes;
+    while (done < end) {
+        const char *const quote = dialect->quotes ? memchr(done, '"', (size_t)(end - done)) : NULL;
+        const char *const plain = quote != NULL ? quote : end;
+        const char *const line_break = memrchr(done, '\n', (size_t)(plain - done));
+        if (line_break != NULL)
+            done = line_break + 1;
+        if (quote == NULL)
+            return final ? size : (size_t)(done - bytes);
+        const char *const next = record_end(dialect->separator[0], done, end, final);
+        if (next == NULL)
+            break;
+        done = next;
+    }
+    return (size_t)(done - bytes);
+}
+
+size_t csv_first(const struct csv_dialect *dialect, const char *bytes, size_t size)
+{
+    const char *const end = dialect->quotes
+                                ? record_end(dialect->separator[0], bytes, bytes + size, true)
+                                : after_line(bytes, bytes + size, true);
+    return (size_t)(end - bytes);
+}
