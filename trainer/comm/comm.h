@@ -56,13 +56,19 @@ struct comm_ops {
     const char *name;
     /* data[i] = sum over ranks of data[i] */
     enum status (*all_reduce_sum)(struct comm *comm, float *data, size_t count, struct error *err);
-    /* out (count) = this rank's slice of the sum of data (world_size * count); same tree */
+    /*
+     * out (count) = this rank's slice of the sum of data (world_size * count); same tree. `out` may be
+     * the slice itself, data + rank * count: then nothing is copied and the rest of data is used up.
+     */
     enum status (*reduce_scatter_sum)(struct comm *comm, float *out, const float *data,
                                       size_t count, struct error *err);
     /* out (world_size, bytes) = every rank's `data` (bytes) in rank order; out + rank * bytes may be data */
     enum status (*all_gather)(struct comm *comm, void *out, const void *data, size_t bytes,
                               struct error *err);
-    /* rank r gets, at out + recv_offset[s], recv_bytes[s] bytes that rank s had at data + send_offset[r] */
+    /*
+     * rank r gets, at out + recv_offset[s], recv_bytes[s] bytes that rank s had at data + send_offset[r].
+     * Two ranks that have nothing for each other do not meet.
+     */
     enum status (*all_to_all)(struct comm *comm, void *out, const size_t *recv_offset,
                               const size_t *recv_bytes, const void *data, const size_t *send_offset,
                               const size_t *send_bytes, struct error *err);

@@ -188,22 +188,37 @@ static enum status scatter_sums(struct host *host, float *data, size_t count, st
     return STATUS_OK;
 }
 
+/* The vector that is summed: `data` itself if `out` lies in it, else a copy. */
+static enum status summing_vector(struct host *host, float *out, const float *data, size_t count,
+                                  float **out_vector, struct error *err)
+{
+    const size_t before = (size_t)host->comm.rank * count;
+    const size_t bytes = (size_t)host->comm.world_size * count * sizeof(float);
+    if (out == data + before) {
+        *out_vector = out - before;
+        return STATUS_OK;
+    }
+    void *memory = NULL;
+    TRY(host_scratch(host, WHOLE_BYTES_MAX + bytes, &memory, err));
+    /* The front of the scratch is sum_whole's. */
+    *out_vector = (float *)(void *)((uint8_t *)memory + WHOLE_BYTES_MAX);
+    if (count > 0)
+        memcpy(*out_vector, data, bytes);
+    return STATUS_OK;
+}
+
 static enum status reduce_scatter(struct host *host, float *out, const float *data, size_t count,
                                   struct error *err)
 {
-    const size_t world = (size_t)host->comm.world_size;
-    void *memory = NULL;
-    TRY(host_scratch(host, WHOLE_BYTES_MAX + world * count * sizeof(float), &memory, err));
-    /* The front of the scratch is sum_whole's. */
-    float *copy = (float *)(void *)((uint8_t *)memory + WHOLE_BYTES_MAX);
-    if (count > 0)
-        memcpy(copy, data, world * count * sizeof(float));
+    float *vector = NULL;
+    TRY(summing_vector(host, out, data, count, &vector, err));
     if (power_of_two_in(host->comm.world_size) == host->comm.world_size)
-        TRY(scatter_sums(host, copy, count, err));
+        TRY(scatter_sums(host, vector, count, err));
     else
-        TRY(sum_everywhere(host, copy, world * count, err));
-    if (count > 0)
-        memcpy(out, copy + (size_t)host->comm.rank * count, count * sizeof(float));
+        TRY(sum_everywhere(host, vector, (size_t)host->comm.world_size * count, err));
+    const float *slice = vector + (size_t)host->comm.rank * count;
+    if (count > 0 && out != slice)
+        memcpy(out, slice, count * sizeof(float));
     return STATUS_OK;
 }
 
@@ -257,9 +272,11 @@ static enum status all_to_all(struct host *host, const struct all_to_all *plan, 
                                            .send_bytes = plan->send_bytes[partner],
                                            .recv = plan->out + plan->recv_offset[partner],
                                            .recv_bytes = plan->recv_bytes[partner]};
+        if (what.send_bytes == 0 && what.recv_bytes == 0)
+            continue;
         if (partner != host->comm.rank)
             TRY(host_exchange(host, partner, &what, err));
-        else if (what.send_bytes > 0)
+        else
             memmove(what.recv, what.send, what.send_bytes);
     }
     return STATUS_OK;

@@ -49,7 +49,7 @@ static enum status allreduce_step(struct sync *sync, struct error *err)
     TRY(comm->ops->all_reduce_sum(comm, parts->gradients,
                                   parts->count + parts->flag_count + SYNC_TAIL, err));
     if (base->scale != NULL) {
-        TRY(sync_square_sums(base, 0, parts->count, 0, err));
+        TRY(sync_square_sums(base, &base->slices[0], 0, err));
         TRY(sync_clip(base, err));
     }
     return sync_base_update(base, err);

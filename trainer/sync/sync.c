@@ -16,16 +16,22 @@
 
 const struct sync_ops *const sync_registry[] = {
     [SYNC_ALLREDUCE] = &sync_allreduce,
+    [SYNC_PARAMETER_SERVER] = &sync_parameter_server,
+    [SYNC_SHARDED] = &sync_sharded,
 };
 
 enum status sync_open(const struct sync_parts *parts, struct sync **out, struct error *err)
 {
-    return sync_registry[parts->training->sync]->open(parts, out, err);
+    const bool is_alone = parts->comm->world_size == 1;
+    const int mode = is_alone ? SYNC_ALLREDUCE : parts->training->sync;
+    return sync_registry[mode]->open(parts, out, err);
 }
 
 int sync_workers(const struct training_spec *spec, int world_size)
 {
-    return spec->sync == SYNC_PARAMETER_SERVER ? world_size - (int)spec->servers : world_size;
+    if (spec->sync != SYNC_PARAMETER_SERVER || world_size == 1)
+        return world_size;
+    return world_size - (int)spec->servers;
 }
 
 bool sync_is_worker(const struct training_spec *spec, int rank, int world_size)

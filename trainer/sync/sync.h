@@ -87,10 +87,15 @@ struct sync {
 };
 
 extern const struct sync_ops sync_allreduce;
+extern const struct sync_ops sync_parameter_server;
+extern const struct sync_ops sync_sharded;
 
 extern const struct sync_ops *const sync_registry[]; /* indexed by enum sync_mode */
 
-/* Opens the mode that the spec names; STATUS_UNSUPPORTED where the world does not suit it. */
+/*
+ * Opens the mode that the spec names. STATUS_INVALID where it does not suit the world. A gang of one
+ * has nothing to share out: it is allreduce, whatever the spec says.
+ */
 MUST_CHECK enum status sync_open(const struct sync_parts *parts, struct sync **out,
                                  struct error *err);
 /*

@@ -52,6 +52,7 @@ enum status sync_base_add_slice(struct sync_base *base, size_t first, size_t cou
     TRY(base->sync.optim->open(&parts, &slice->optim, err));
     slice->first = first;
     slice->count = count;
+    slice->gradients = base->parts.gradients + first;
     base->slice_count++;
     return STATUS_OK;
 }
@@ -112,18 +113,17 @@ enum status sync_base_update(struct sync_base *base, struct error *err)
     for (int i = 0; i < base->slice_count; i++) {
         const struct sync_slice *slice = &base->slices[i];
         TRY(slice->optim->ops->update(slice->optim, parts->parameters + slice->first,
-                                      parts->gradients + slice->first, sync_flags(base),
-                                      base->scale, err));
+                                      slice->gradients, sync_flags(base), base->scale, err));
     }
     return STATUS_OK;
 }
 
-enum status sync_square_sums(struct sync_base *base, size_t first, size_t count, size_t block,
+enum status sync_square_sums(struct sync_base *base, const struct sync_slice *slice, size_t block,
                              struct error *err)
 {
     const struct device *device = &base->parts.device;
-    return device->ops->square_sums(device->compute, base->partials + block,
-                                    base->parts.gradients + first, count, err);
+    return device->ops->square_sums(device->compute, base->partials + block, slice->gradients,
+                                    slice->count, err);
 }
 
 enum status sync_clip(struct sync_base *base, struct error *err)
@@ -132,4 +132,37 @@ enum status sync_clip(struct sync_base *base, struct error *err)
     return device->ops->clip_scale(device->compute, base->scale, base->partials,
                                    base->partial_count, (float)base->parts.optimizer->clip_norm,
                                    err);
+}
+
+/* ---- a state vector comes together on rank 0, in the gradient vector, which is free then */
+
+enum status sync_send_state(struct sync_base *base, const struct sync_slice *slice, int index,
+                            struct error *err)
+{
+    struct comm *comm = base->parts.comm;
+    return comm->ops->send(comm, slice->optim->ops->state(slice->optim, index),
+                           slice->count * sizeof(float), 0, err);
+}
+
+enum status sync_receive_state(struct sync_base *base, int source, size_t first, size_t count,
+                               struct error *err)
+{
+    struct comm *comm = base->parts.comm;
+    return comm->ops->recv(comm, base->parts.gradients + first, count * sizeof(float), source, err);
+}
+
+enum status sync_place_state(struct sync_base *base, const struct sync_slice *slice, int index,
+                             struct error *err)
+{
+    const struct device *device = &base->parts.device;
+    return device->ops->copy(device->compute, base->parts.gradients + slice->first,
+                             slice->optim->ops->state(slice->optim, index),
+                             slice->count * sizeof(float), err);
+}
+
+enum status sync_download_state(struct sync_base *base, float *out, struct error *err)
+{
+    const struct device *device = &base->parts.device;
+    return device->ops->download(device->compute, out, base->parts.gradients,
+                                 base->parts.count * sizeof(float), err);
 }

@@ -8,11 +8,13 @@
 
 #include "trainer/sync/sync.h"
 
-#define SYNC_SLICES_MAX 2
+#define SYNC_SLICES_MAX   2
+#define SYNC_SLICE_FLOATS 16 /* slices are multiples of it: a cache line */
 
 /* A part of the vector that this rank updates. */
 struct sync_slice {
     size_t first, count;
+    const float *gradients; /* device (count): summed over the ranks */
     struct optim *optim;
 };
 
@@ -52,11 +54,21 @@ MUST_CHECK enum status sync_base_update(struct sync_base *base, struct error *er
 
 /* Number of blocks of `count` floats whose squares are summed apart. */
 size_t sync_blocks(size_t count);
-/* Sums of squares of `count` floats of the gradients from `first` on to partials[block...]. */
-MUST_CHECK enum status sync_square_sums(struct sync_base *base, size_t first, size_t count,
+/* Sums of squares of a slice's gradients to partials[block...]. */
+MUST_CHECK enum status sync_square_sums(struct sync_base *base, const struct sync_slice *slice,
                                         size_t block, struct error *err);
 /* From all partials to the scale. */
 MUST_CHECK enum status sync_clip(struct sync_base *base, struct error *err);
+/* Sends a slice of state vector `index` to rank 0, which takes it with sync_receive_state(). */
+MUST_CHECK enum status sync_send_state(struct sync_base *base, const struct sync_slice *slice,
+                                       int index, struct error *err);
+MUST_CHECK enum status sync_receive_state(struct sync_base *base, int source, size_t first,
+                                          size_t count, struct error *err);
+/* Rank 0: puts a slice of its own where those of others were received. */
+MUST_CHECK enum status sync_place_state(struct sync_base *base, const struct sync_slice *slice,
+                                        int index, struct error *err);
+/* Rank 0: the whole vector, once its parts are there, to the host. */
+MUST_CHECK enum status sync_download_state(struct sync_base *base, float *out, struct error *err);
 
 static inline float *sync_flags(const struct sync_base *base)
 {
