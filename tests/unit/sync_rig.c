@@ -88,12 +88,14 @@ static void add_shard(const struct problem *problem, int step, int shard, float 
 
 /* The shards of rank `worker` of `workers`. */
 static enum status compute_gradients(const struct problem *problem, const struct sync_parts *parts,
-                                     int step, struct error *err)
+                                     int step, bool are_zero, struct error *err)
 {
     const int workers = sync_workers(parts->training, parts->comm->world_size);
     const int worker = parts->comm->rank;
     const size_t floats = problem->count + problem->flags + SYNC_TAIL;
-    memset(problem->gradients, 0, floats * sizeof(float));
+    if (!are_zero)
+        memset(problem->gradients, 0, problem->count * sizeof(float));
+    memset(problem->gradients + problem->count, 0, (floats - problem->count) * sizeof(float));
     if (worker >= workers)
         return STATUS_OK;
     const int first = RIG_SHARDS * worker / workers;
@@ -132,7 +134,7 @@ static int train(const struct problem *problem, const struct sync_parts *parts, 
             (void)raise(SIGKILL);
         if (problem->what->slow_rank == comm->rank && comm->rank > 0)
             clock_sleep_ms(1);
-        GANG_TRY(compute_gradients(problem, parts, step, err));
+        GANG_TRY(compute_gradients(problem, parts, step, sync->clears_gradients, err));
         tail[SYNC_TAIL_WANTS_STOP] = comm->rank == comm->world_size - 1 && step == 2 ? 1.0F : 0.0F;
         GANG_TRY(sync->ops->prepare(sync, step + 1, 1.0, err));
         GANG_TRY(say_ready(sync, problem->count, err));

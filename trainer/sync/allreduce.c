@@ -34,6 +34,7 @@ static enum status allreduce_open(const struct sync_parts *parts, struct sync **
     if (allreduce == NULL)
         return error_set(err, STATUS_NO_MEMORY, "sync allreduce: out of memory");
     TRY(sync_base_open(&allreduce->base, &sync_allreduce, parts, err));
+    allreduce->base.sync.clears_gradients = true;
     TRY(sync_base_add_slice(&allreduce->base, 0, parts->count, err));
     *out = &TAKE(allreduce)->base.sync;
     return STATUS_OK;

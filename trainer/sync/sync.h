@@ -9,7 +9,7 @@
  * model with sparse tables adds 1 to the flag of each row that it scatters into. The tail has the
  * batch's sums and the control words. All of it is summed over the ranks, so the global loss, which
  * rows were touched and the agreement on checkpoints cost no message of their own. After a step
- * flags and tail hold the sums; the gradients are used up.
+ * flags and tail hold the sums; the gradients are used up, or zero (clears_gradients).
  *
  * The mode owns the optimizer, for it knows which slice of the vector this rank updates.
  *
@@ -73,7 +73,7 @@ struct sync_ops {
     enum status (*settle)(struct sync *sync, struct error *err);
     /*
      * Outside a step, by all ranks after settle(): state vector `index` of the optimizer comes to
-     * rank 0's host memory `out` (count), elsewhere NULL. The gradient vector is used up.
+     * rank 0's host memory `out` (count), elsewhere NULL. Clears the gradients.
      */
     enum status (*gather_state)(struct sync *sync, int index, float *out, struct error *err);
     /* Takes this rank's part of a whole state vector in host memory (count). */
@@ -84,6 +84,8 @@ struct sync {
     const struct sync_ops *ops;
     const struct optim_ops *optim; /* of every rank: number and names of state vectors */
     bool is_reproducible;          /* the same ranks give the same bits: not with staleness */
+    /* step() leaves gradients [0, count) zero: only before the first step are they to be zeroed. */
+    bool clears_gradients;
 };
 
 extern const struct sync_ops sync_allreduce;

@@ -48,7 +48,8 @@ enum status sync_base_add_slice(struct sync_base *base, size_t first, size_t cou
                                       .first = first,
                                       .count = count,
                                       .tables = base->parts.tables,
-                                      .table_count = base->parts.table_count};
+                                      .table_count = base->parts.table_count,
+                                      .clears_gradients = base->sync.clears_gradients};
     TRY(base->sync.optim->open(&parts, &slice->optim, err));
     slice->first = first;
     slice->count = count;
@@ -163,6 +164,7 @@ enum status sync_place_state(struct sync_base *base, const struct sync_slice *sl
 enum status sync_download_state(struct sync_base *base, float *out, struct error *err)
 {
     const struct device *device = &base->parts.device;
-    return device->ops->download(device->compute, out, base->parts.gradients,
-                                 base->parts.count * sizeof(float), err);
+    const size_t bytes = base->parts.count * sizeof(float);
+    TRY(device->ops->download(device->compute, out, base->parts.gradients, bytes, err));
+    return device->ops->zero(device->compute, base->parts.gradients, bytes, err);
 }

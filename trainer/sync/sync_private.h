@@ -14,7 +14,7 @@
 /* A part of the vector that this rank updates. */
 struct sync_slice {
     size_t first, count;
-    const float *gradients; /* device (count): summed over the ranks */
+    float *gradients; /* device (count): summed over the ranks */
     struct optim *optim;
 };
 
@@ -35,7 +35,7 @@ struct sync_base {
 /* Fills `base`, whose memory is zero. On failure it is to be closed too. */
 MUST_CHECK enum status sync_base_open(struct sync_base *base, const struct sync_ops *ops,
                                       const struct sync_parts *parts, struct error *err);
-/* Adds a slice with its optimizer; an empty one too. */
+/* Adds a slice with its optimizer; an empty one too. sync.clears_gradients is to be set before. */
 MUST_CHECK enum status sync_base_add_slice(struct sync_base *base, size_t first, size_t count,
                                            struct error *err);
 /* Releases what is inside. */
