@@ -1,5 +1,5 @@
 /*
- * test_onnx.c - model.onnx in ONNX Runtime gives what the model gives. Node and the pinned package are
+ * test_onnx_runtime.c - model.onnx in ONNX Runtime gives what the model gives. Node and the pinned package are
  * needed (tests/onnx); without them the tests are skipped.
  */
 #include <jansson.h>
