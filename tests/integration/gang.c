@@ -54,7 +54,7 @@ static json_t *read_spec(const struct gang *gang)
 void gang_open(struct gang *gang)
 {
     process_setup();
-    *gang = (struct gang){.shared = -1};
+    *gang = (struct gang){.shared = -1, .patience_ms = GANG_PATIENCE_MS};
     (void)snprintf(gang->folder, sizeof(gang->folder), "/tmp/reprise-gang-XXXXXX");
     assert_non_null(mkdtemp(gang->folder));
     CLEANUP(free_cleanup) char *data = realpath("deploy/data/mnist-small", NULL);
@@ -176,7 +176,7 @@ void gang_start(struct gang *gang, const struct gang_start *start)
 int gang_wait(struct gang *gang, int rank)
 {
     int status = 0;
-    if (!process_wait(gang->pids[rank], process_patience(GANG_PATIENCE_MS), &status))
+    if (!process_wait(gang->pids[rank], process_patience(gang->patience_ms), &status))
         fail_msg("rank %d of attempt %d does not end", rank, gang->attempt);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }

@@ -26,7 +26,8 @@ struct gang {
     int world_size;
     int attempt; /* the newest one */
     pid_t pids[GANG_RANKS_MAX];
-    int shared; /* memfd of the newest attempt; -1: none */
+    int shared;          /* memfd of the newest attempt; -1: none */
+    int64_t patience_ms; /* with a rank's end; GANG_PATIENCE_MS unless a bench has longer runs */
 };
 
 struct gang_start {
