@@ -28,6 +28,7 @@ struct rig_case {
     bool shards_by_tree; /* a rank's shards are summed as a tree: reproducible */
     int killed_rank;     /* of a rank that dies in the middle; 0: nobody does */
     int slow_rank;       /* of a worker that sleeps a little in each step; 0: nobody does */
+    bool is_never_ready; /* before step() */
     bool spoils_rank_1;  /* a parameter of rank 1 is changed after the last step */
 };
 

@@ -14,6 +14,8 @@
 
 #define TOLERANCE 2e-5
 
+enum { LARGE = 1300007 }; /* parameters: their gradients are summed in buckets */
+
 static const struct optimizer_spec optimizers[] = {
     {.type = OPTIMIZER_SGD, .lr = 0.1, .momentum = 0.9, .clip_norm = 3.0},
     {.type = OPTIMIZER_ADAM, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
@@ -105,6 +107,41 @@ static void the_same_ranks_give_the_same_bits(void **state)
     rig_result_free(second, 0);
 }
 
+static void shards_on_1_2_and_4_ranks_give_the_same_bits(void **state)
+{
+    (void)state;
+    struct rig_result *first = rig_result_new(0), *second = rig_result_new(0);
+    struct rig_case what = case_of(&modes[0], &optimizers[2]);
+    what.training.reproducible = true;
+    what.shards_by_tree = true;
+    rig_run(&what, 1, 1, first);
+    for (int world = 2; world <= RIG_SHARDS; world *= 2) {
+        rig_run(&what, world, world == 2 ? 1 : 2, second);
+        assert_same_bits(first, second);
+    }
+    rig_result_free(first, 0);
+    rig_result_free(second, 0);
+}
+
+/* The sum of a bucket by the thread, by the training thread, or with all others: the same bits. */
+static void buckets_that_travel_early_change_no_bit(void **state)
+{
+    (void)state;
+    struct rig_result *results[3];
+    struct rig_case what = case_of(&modes[0], &optimizers[2]);
+    what.count = LARGE;
+    what.steps = 5;
+    for (size_t i = 0; i < COUNT_OF(results); i++) {
+        results[i] = rig_result_new(LARGE);
+        what.is_never_ready = i == 1;
+        what.training.reproducible = i == 2; /* the tree of ours is the communicator's too */
+        rig_run(&what, 2, 2, results[i]);
+        assert_memory_equal(results[i]->parameters, results[0]->parameters, LARGE * sizeof(float));
+    }
+    for (size_t i = 0; i < COUNT_OF(results); i++)
+        rig_result_free(results[i], LARGE);
+}
+
 static void a_replica_that_differs_is_named(void **state)
 {
     (void)state;
@@ -119,7 +156,7 @@ static void a_replica_that_differs_is_named(void **state)
 static void a_killed_rank_ends_the_others_in_every_mode(void **state)
 {
     (void)state;
-    struct rig_result *result = rig_result_new(0);
+    struct rig_result *result = rig_result_new(LARGE);
     for (size_t m = 0; m < COUNT_OF(modes); m++) {
         for (int killed = 1; killed <= 2; killed++) { /* 2: the server */
             struct rig_case what = case_of(&modes[m], &optimizers[1]);
@@ -127,12 +164,13 @@ static void a_killed_rank_ends_the_others_in_every_mode(void **state)
             struct rig_context context = {.what = &what, .result = result};
             what.killed_rank = killed;
             what.steps = 1000000;
+            what.count = m == 0 ? LARGE : 0;
             gang_start(&gang, rig_rank, &context);
             for (int rank = 0; rank < 3; rank++)
                 assert_int_equal(gang_wait(&gang, rank, 10000), rank == killed ? 128 + 9 : 1);
         }
     }
-    rig_result_free(result, 0);
+    rig_result_free(result, LARGE);
 }
 
 int main(void)
@@ -140,6 +178,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mode_gives_the_trajectory_of_one_rank),
         cmocka_unit_test(the_same_ranks_give_the_same_bits),
+        cmocka_unit_test(shards_on_1_2_and_4_ranks_give_the_same_bits),
+        cmocka_unit_test(buckets_that_travel_early_change_no_bit),
         cmocka_unit_test(a_replica_that_differs_is_named),
         cmocka_unit_test(a_killed_rank_ends_the_others_in_every_mode),
     };
