@@ -12,6 +12,8 @@
 
 #include "base/fs.h"
 #include "schema/job_spec.h"
+#include "schema/names.h"
+#include "tests/unit/json_schema.h"
 
 static json_t *schema;
 static struct json_problems problems;
@@ -344,34 +346,100 @@ static void find_in_schema(const char *pointer, const json_t *given, const json_
     }
 }
 
-static void check_encoded(const char *name)
+/* Calls `check` with each *.json of a folder of examples; returns their number. */
+static size_t for_each_example(const char *folder, void (*check)(const char *name))
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "schema/examples/%s", folder);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    size_t count = 0;
+    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot == NULL || strcmp(dot, ".json") != 0)
+            continue;
+        check(entry->d_name);
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+static json_t *complete(const json_t *document)
 {
     static struct job_spec spec;
-    char path[PATH_MAX];
-    example_path(path, name);
-    CLEANUP(json_cleanup) json_t *document = load(path);
     problems.count = 0;
     const struct json_at root = json_at_root(document, &problems);
     job_spec_decode(&root, &spec);
     assert_int_equal(problems.count, 0);
-    CLEANUP(json_cleanup) json_t *encoded = job_spec_encode(&spec);
+    return job_spec_encode(&spec);
+}
+
+static void check_encoded(const char *name)
+{
+    char path[PATH_MAX];
+    example_path(path, name);
+    CLEANUP(json_cleanup) json_t *document = load(path);
+    CLEANUP(json_cleanup) json_t *encoded = complete(document);
     find_in_schema("", document, encoded, schema);
 }
 
 static void what_is_encoded_is_in_the_schema_with_its_defaults(void **state)
 {
     (void)state;
-    DIR *dir = opendir("schema/examples/valid");
-    assert_non_null(dir);
-    size_t count = 0;
-    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        if (entry->d_name[0] == '.')
-            continue;
-        check_encoded(entry->d_name);
-        count++;
-    }
-    closedir(dir);
-    assert_true(count >= 15);
+    assert_true(for_each_example("valid", check_encoded) >= 15);
+}
+
+/* ------------------------------------------------------------------ the schema as a whole */
+
+static void check_taken(const char *name)
+{
+    char path[PATH_MAX];
+    example_path(path, name);
+    CLEANUP(json_cleanup) json_t *document = load(path);
+    CLEANUP(json_cleanup) json_t *encoded = complete(document);
+    if (!json_schema_takes(schema, schema, document))
+        fail_msg("valid/%s: the schema refuses it", name);
+    if (!json_schema_takes(schema, schema, encoded))
+        fail_msg("valid/%s: the schema refuses it when it is complete", name);
+}
+
+static void the_schema_takes_every_valid_example(void **state)
+{
+    (void)state;
+    assert_true(for_each_example("valid", check_taken) >= 15);
+}
+
+/* What compares numbers, names or lengths of two places, no schema can say. */
+"data-classes-beyond.json", "data-classes-gap.json", "data-classes-of-sigmoid.json",
+    "data-columns-twice.json", "data-split-column-unknown.json", "data-user-is-item.json",
+    "training-batch-below-parts.json", "training-batch-below-ranks.json",
+    "training-batch-below-workers.json", "training-class-weights-of-sigmoid.json",
+    "training-class-weights-short.json", "training-reproducible-ranks.json",
+    "training-servers-without-workers.json", NULL
+}
+;
+
+static void check_refused(const char *name)
+{
+    struct error err = {.status = STATUS_OK};
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "schema/examples/invalid/%s", name);
+    CLEANUP(buf_clear) struct buf text;
+    buf_init(&text, MIB);
+    assert_ok(fs_read_file(path, &text, &err), &err);
+    CLEANUP(json_cleanup) json_t *document = NULL;
+    if (json_parse(text.data, text.size, &document, &err) != STATUS_OK)
+        return; /* not even JSON */
+    const bool beyond = name_index(beyond_schemas, name) >= 0;
+    if (json_schema_takes(schema, schema, document) != beyond)
+        fail_msg("invalid/%s: the schema %s it", name, beyond ? "refuses" : "takes");
+}
+
+static void the_schema_refuses_every_invalid_example_that_it_can(void **state)
+{
+    (void)state;
+    assert_true(for_each_example("invalid", check_refused) >= 150);
 }
 
 int main(void)
@@ -379,6 +447,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_property_of_the_schema_is_decoded_within_its_limits),
         cmocka_unit_test(what_is_encoded_is_in_the_schema_with_its_defaults),
+        cmocka_unit_test(the_schema_takes_every_valid_example),
+        cmocka_unit_test(the_schema_refuses_every_invalid_example_that_it_can),
     };
     return cmocka_run_group_tests(tests, open_schema, close_schema);
 }
