@@ -411,14 +411,20 @@ static void the_schema_takes_every_valid_example(void **state)
 }
 
 /* What compares numbers, names or lengths of two places, no schema can say. */
-"data-classes-beyond.json", "data-classes-gap.json", "data-classes-of-sigmoid.json",
-    "data-columns-twice.json", "data-split-column-unknown.json", "data-user-is-item.json",
-    "training-batch-below-parts.json", "training-batch-below-ranks.json",
-    "training-batch-below-workers.json", "training-class-weights-of-sigmoid.json",
-    "training-class-weights-short.json", "training-reproducible-ranks.json",
-    "training-servers-without-workers.json", NULL
-}
-;
+static const char *const beyond_schemas[] = {"data-classes-beyond.json",
+                                             "data-classes-gap.json",
+                                             "data-classes-of-sigmoid.json",
+                                             "data-columns-twice.json",
+                                             "data-split-column-unknown.json",
+                                             "data-user-is-item.json",
+                                             "training-batch-below-parts.json",
+                                             "training-batch-below-ranks.json",
+                                             "training-batch-below-workers.json",
+                                             "training-class-weights-of-sigmoid.json",
+                                             "training-class-weights-short.json",
+                                             "training-reproducible-ranks.json",
+                                             "training-servers-without-workers.json",
+                                             NULL};
 
 static void check_refused(const char *name)
 {
