@@ -69,6 +69,24 @@ enum status fs_pread_all(int fd, void *bytes, size_t size, off_t offset, struct 
     return STATUS_OK;
 }
 
+enum status fs_pwrite_all(int fd, const void *bytes, size_t size, off_t offset, struct error *err)
+{
+    const char *next = bytes;
+    size_t left = size;
+    while (left > 0) {
+        const ssize_t put = pwrite(fd, next, left, offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return error_set_errno(err, status_of_errno(errno), errno, "write %zu bytes at %jd",
+                                   size, (intmax_t)offset);
+        next += put;
+        offset += put;
+        left -= (size_t)put;
+    }
+    return STATUS_OK;
+}
+
 enum status fs_read_file(const char *path, struct buf *out, struct error *err)
 {
     CLEANUP(fd_cleanup) const int fd = open(path, O_RDONLY | O_CLOEXEC);

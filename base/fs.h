@@ -27,6 +27,9 @@ MUST_CHECK enum status fs_write_all(int fd, const void *bytes, size_t size, stru
 /* Reads exactly `size` bytes at `offset`; STATUS_CORRUPT if the file ends before. */
 MUST_CHECK enum status fs_pread_all(int fd, void *bytes, size_t size, off_t offset,
                                     struct error *err);
+/* Writes all of it at `offset`. */
+MUST_CHECK enum status fs_pwrite_all(int fd, const void *bytes, size_t size, off_t offset,
+                                     struct error *err);
 /* Appends the whole file to `out` (initialised by the caller, whose maximum bounds the read). */
 MUST_CHECK enum status fs_read_file(const char *path, struct buf *out, struct error *err);
 /* Replaces `path` durably with these bytes (temporary name, fsync, rename, fsync of the folder). */

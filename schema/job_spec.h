@@ -254,6 +254,8 @@ struct job_spec {
 void job_spec_decode(const struct json_at *at, struct job_spec *out);
 /* The complete spec, a new reference; NULL only when out of memory. */
 json_t *job_spec_encode(const struct job_spec *spec);
+/* The canonical text of a section "data": the name of what is decoded from it. To be freed; NULL: no memory. */
+char *data_spec_text(const struct data_spec *spec);
 /* Names of jobs, projects, datasets, labels' keys: [a-z0-9][a-z0-9._-]{0,62} */
 bool job_name_is_valid(const char *text);
 /*

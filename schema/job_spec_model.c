@@ -209,3 +209,9 @@ json_t *model_spec_encode(const struct job_spec *spec)
     }
     return NULL;
 }
+
+char *data_spec_text(const struct data_spec *spec)
+{
+    CLEANUP(json_cleanup) json_t *json = data_spec_encode(spec);
+    return json == NULL ? NULL : json_canonical(json);
+}

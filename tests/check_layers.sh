@@ -36,12 +36,12 @@ allow service/api service/api/ service/http/ service/loop service/live service/w
 allow agent agent/ schema/ base/
 allow agent/runner agent/runner/ schema/progress_page.h schema/exit_code.h base/version.h
 allow trainer trainer/ schema/ base/
-allow trainer/model trainer/model/ trainer/compute/compute.h trainer/data/philox.h schema/ base/
+allow trainer/model trainer/model/ trainer/compute/compute.h trainer/data/data.h trainer/data/philox.h schema/ base/
 allow trainer/data trainer/data/ schema/ base/
 allow trainer/optim trainer/optim/ trainer/compute/compute.h schema/ base/
 allow trainer/sync trainer/sync/ trainer/comm/comm.h trainer/compute/compute.h trainer/optim/optim.h schema/ base/
 allow trainer/comm trainer/comm/ schema/ base/
-DEPTH=9 allow trainer/compute trainer/compute/ base/
+DEPTH=9 allow trainer/compute trainer/compute/ trainer/data/philox.h base/
 allow trainer/export trainer/export/ schema/ base/
 allow cli cli/ schema/ base/
 

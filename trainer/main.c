@@ -195,17 +195,19 @@ static int run_decode(const struct config *config, const char *spec_path)
     if (train_spec_load(spec_path, &spec, sha256, &err) != STATUS_OK ||
         locate_data(config->data, spec_path, data, &err) != STATUS_OK)
         return fail(&err, TRAINER_EXIT_BAD_SPEC);
-    const struct data_part *const parts[] = {&spec.data.train, &spec.data.eval};
-    for (size_t i = 0; i < COUNT_OF(parts); i++) {
-        struct dataset set = {.mapping = NULL};
-        if (parts[i]->features[0] == '\0')
-            continue;
-        const enum status status = dataset_open(parts[i], data, config->cache, &set, &err);
-        dataset_close(&set);
-        if (status != STATUS_OK)
-            return fail(&err, status == STATUS_NO_SPACE ? TRAINER_EXIT_CANNOT_WRITE
-                                                        : TRAINER_EXIT_BAD_DATA);
+    struct dataset training = {.mapping = NULL}, evaluation = {.mapping = NULL};
+    struct data_request request = {.spec = &spec.data, .role = DATA_TRAIN, .root = data};
+    enum status status = dataset_open(&request, config->cache, &training, &err);
+    if (status == STATUS_OK && data_has_eval(&spec.data)) {
+        request.role = DATA_EVAL;
+        request.train = &training;
+        status = dataset_open(&request, config->cache, &evaluation, &err);
     }
+    dataset_close(&evaluation);
+    dataset_close(&training);
+    if (status != STATUS_OK)
+        return fail(&err,
+                    status == STATUS_NO_SPACE ? TRAINER_EXIT_CANNOT_WRITE : TRAINER_EXIT_BAD_DATA);
     return TRAINER_EXIT_DONE;
 }
 

@@ -23,9 +23,11 @@
 #include "trainer/events.h"
 #include "trainer/model/model.h"
 #include "trainer/progress.h"
+#include "trainer/sync/grad_tree.h"
 #include "trainer/sync/sync.h"
+#include "trainer/train_feed.h"
 
-#define TRAIN_EVAL_ROWS   256 /* rows of one evaluation call, unless batches are larger */
+#define TRAIN_EVAL_ROWS   256 /* rows of one evaluation call */
 #define TRAIN_RESULTS_MAX (2 * MODEL_METRICS_MAX)
 
 /* What part of the work failed: decides the exit code. */
@@ -38,24 +40,6 @@ enum train_part {
     TRAIN_PART_STEP,
     TRAIN_PART_WRITE,
     TRAIN_PART_COUNT
-};
-
-/*
- * What the host hands to the device before each call: one upload. `records` is followed on the
- * device by nothing: it is the tail of the buffer, as long as the largest batch.
- */
-struct train_feed {
-    float tail[SYNC_TAIL]; /* copied behind the gradients: zero sums, this rank's control words */
-    float loss_scale;      /* 1 / rows of the global batch */
-    float unused[15];      /* keeps records aligned for any device */
-    int32_t records[];     /* rows of this rank */
-};
-
-/* One dataset and its views on the device. */
-struct train_data {
-    struct dataset set;
-    const uint8_t *bytes;
-    const int32_t *labels;
 };
 
 /* Sums since the last multiple of metrics_every_steps. */
@@ -82,27 +66,31 @@ struct train {
     struct events *events;
     struct tfevents *board; /* rank 0's, from its first metric on; else NULL */
     struct progress_page *progress;
-    struct train_data training, evaluation; /* evaluation.set.count is 0: none */
+    struct dataset training, evaluation; /* evaluation.count is 0: none */
     struct device device;
     struct comm *comm;
     struct model *model;
     struct sync *sync;
+    struct grad_tree *tree; /* sums micro-shards; NULL unless reproducible */
     struct checkpoints *checkpoints;
 
     float *parameters; /* device (count) */
-    float *gradients;  /* device (count + SYNC_TAIL) */
+    float *gradients;  /* device (parameters, flags of tables' rows, SYNC_TAIL) */
     size_t parameter_count;
-    struct train_feed *feed;        /* host */
-    struct train_feed *device_feed; /* device */
-    float *eval_sums;               /* device (MODEL_METRICS_MAX) */
-    int64_t rows_max;               /* of one call */
+    size_t flag_count;                               /* 0 unless tables are updated sparsely */
+    struct optim_table tables[MODEL_PARAMETERS_MAX]; /* those, if any */
+    size_t table_count;
+    struct feed_plan plan;
+    struct feeder *feeder;
+    uint8_t *device_feed; /* of all calls of a step */
+    uint8_t *eval_feed;   /* host: of one evaluation call */
+    float *eval_sums;     /* device (MODEL_METRICS_MAX) */
+    float *eval_scores;   /* device (TRAIN_EVAL_ROWS, score_width); NULL: nobody asks for scores */
+    int64_t eval_records;
 
     int64_t steps_per_epoch;
     int64_t total_steps;
     int64_t step; /* done */
-    struct sampler sampler;
-    int64_t sampler_epoch; /* that the sampler is of; -1: none yet */
-
     struct train_window window;
     int64_t step_rows; /* of the newest global batch */
     int64_t progress_reported_ms;

@@ -1,33 +1,9 @@
 /* train_batch.c - one step: which records, what the device is told, what comes back. */
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "trainer/train.h"
-
-/* Rows of the global batch that makes up this step (0-based); the last of an epoch may be smaller. */
-static int64_t batch_rows(const struct train *train, int64_t step)
-{
-    const int64_t first = step % train->steps_per_epoch * train->spec.training.batch_size;
-    const int64_t left = train->training.set.count - first;
-    return left < train->spec.training.batch_size ? left : train->spec.training.batch_size;
-}
-
-/* This rank's records of the step: a pure function of (seed, epoch, position). */
-static int64_t choose_records(struct train *train, int64_t step, int64_t rows)
-{
-    const int64_t epoch = step / train->steps_per_epoch;
-    if (train->sampler_epoch != epoch) {
-        sampler_init(&train->sampler, train->spec.training.seed, (uint64_t)epoch,
-                     (uint64_t)train->training.set.count);
-        train->sampler_epoch = epoch;
-    }
-    int64_t first = 0, count = 0;
-    sampler_share(rows, train->contract->rank, train->contract->world_size, &first, &count);
-    first += step % train->steps_per_epoch * train->spec.training.batch_size;
-    for (int64_t i = 0; i < count; i++)
-        train->feed->records[i] = (int32_t)sampler_at(&train->sampler, (uint64_t)(first + i));
-    return count;
-}
 
 /*
  * Whether this rank asks for a checkpoint after the coming step. Rank 0 alone knows of due times, so
@@ -50,50 +26,116 @@ static bool wants_checkpoint(struct train *train)
     return !train->checkpoint_owed;
 }
 
-static void fill_feed(struct train *train, int64_t rows)
+/* The control words of the step go in front of its first call. */
+static void fill_front(struct train *train, const struct feed_step *step)
 {
-    struct train_feed *feed = train->feed;
-    for (int i = 0; i < SYNC_TAIL; i++)
-        feed->tail[i] = 0.0F;
-    feed->tail[SYNC_TAIL_WANTS_CHECKPOINT] = wants_checkpoint(train) ? 1.0F : 0.0F;
-    feed->tail[SYNC_TAIL_WANTS_STOP] = train_signal_stop() ? 1.0F : 0.0F;
-    feed->loss_scale = 1.0F / (float)rows;
+    float tail[SYNC_TAIL] = {0.0F};
+    for (int c = 0; c < train->plan.calls; c++)
+        tail[SYNC_TAIL_ROWS] += (float)step->calls[c].shape.rows;
+    tail[SYNC_TAIL_WANTS_CHECKPOINT] = wants_checkpoint(train) ? 1.0F : 0.0F;
+    tail[SYNC_TAIL_WANTS_STOP] = train_signal_stop() ? 1.0F : 0.0F;
+    memcpy(step->calls[0].block, tail, sizeof(tail));
+}
+
+static size_t block_offset(const struct train *train, int call)
+{
+    return (size_t)call * train->plan.block_bytes;
+}
+
+static int calls_of(const struct train *train)
+{
+    return train->plan.calls > 0 ? train->plan.calls : 1;
+}
+
+/* What run() may tell steps apart by: the shapes of all calls. */
+static uint64_t step_key(const struct train *train, const struct feed_step *step)
+{
+    uint64_t key = 0;
+    for (int c = 0; c < calls_of(train); c++) {
+        const struct model_shape *shape = &step->calls[c].shape;
+        const int numbers[] = {shape->rows, shape->dims[0], shape->dims[1], shape->dims[2]};
+        for (size_t i = 0; i < COUNT_OF(numbers); i++)
+            key = (key ^ (uint64_t)(uint32_t)numbers[i]) * UINT64_C(0x9E3779B97F4A7C15);
+    }
+    return key >> 1; /* the upper half is evaluation's */
 }
 
 struct step_context {
     struct train *train;
-    int rows; /* of this rank */
+    const struct feed_step *step;
 };
 
-/* What the device does in a step. It depends on the number of rows alone, so it can be recorded. */
+static enum status tell_ready(void *context, size_t offset, struct error *err)
+{
+    const struct train *train = context;
+    return train->sync->ops->ready(train->sync, offset, err);
+}
+
+/*
+ * One call of the step, which adds to `gradients`. Its flags and tail come behind them; what the tail
+ * begins with stands in front of the call's block.
+ */
+static enum status issue_call(struct train *train, int c, const struct model_shape *shape,
+                              float *gradients, bool is_last, struct error *err)
+{
+    const uint8_t *block = train->device_feed + block_offset(train, c);
+    float *flags = gradients + train->parameter_count;
+    const struct model_listener listener = {tell_ready, train};
+    const struct model_call call = {
+        .shape = *shape,
+        .set = &train->training,
+        .head = (const struct model_feed_head *)(const void *)(block + FEED_FRONT_BYTES),
+        .feed = block + FEED_BLOCK_BYTES,
+        .flags = train->flag_count > 0 ? flags : NULL,
+        .listener = is_last ? &listener : NULL};
+    if (shape->rows == 0) /* the last batch may have fewer rows than there are shards */
+        return STATUS_OK;
+    return train->model->ops->train_step(train->model, train->parameters, gradients,
+                                         flags + train->flag_count + SYNC_TAIL_SUMS, &call, err);
+}
+
+/* Gradients (unless they are known to be zero), flags and tail before call `c` adds to them. */
+static enum status begin_sums(const struct train *train, int c, float *gradients, bool are_zero,
+                              struct error *err)
+{
+    const struct compute_ops *ops = train->device.ops;
+    float *flags = gradients + train->parameter_count;
+    float *first = are_zero ? flags : gradients;
+    TRY(ops->zero(train->device.compute, first,
+                  (size_t)(flags + train->flag_count - first) * sizeof(float), err));
+    return ops->copy(train->device.compute, flags + train->flag_count,
+                     train->device_feed + block_offset(train, c), FEED_FRONT_BYTES, err);
+}
+
+/* What the device does in a step. It depends on the calls' shapes alone, so it can be recorded. */
 static enum status issue_step(void *context, struct error *err)
 {
-    const struct step_context *step = context;
-    struct train *train = step->train;
-    const struct compute_ops *ops = train->device.ops;
-    struct compute *compute = train->device.compute;
-    float *tail = train->gradients + train->parameter_count;
-    TRY(ops->zero(compute, train->gradients, train->parameter_count * sizeof(float), err));
-    TRY(ops->copy(compute, tail, train->device_feed->tail, SYNC_TAIL * sizeof(float), err));
-    if (step->rows > 0) { /* the last batch may have fewer rows than there are ranks */
-        const struct model_batch batch = {.rows = step->rows,
-                                          .bytes = train->training.bytes,
-                                          .scale = train->training.set.scale,
-                                          .labels = train->training.labels,
-                                          .records = train->device_feed->records,
-                                          .loss_scale = &train->device_feed->loss_scale};
-        TRY(train->model->ops->train_step(train->model, train->parameters, train->gradients,
-                                          tail + SYNC_TAIL_SUMS, &batch, err));
+    const struct step_context *context_of_step = context;
+    struct train *train = context_of_step->train;
+    const struct feed_call *calls = context_of_step->step->calls;
+    if (train->tree == NULL)
+        TRY(begin_sums(train, 0, train->gradients, train->sync->clears_gradients, err));
+    for (int c = 0; c < train->plan.calls; c++) {
+        float *gradients = train->gradients;
+        if (train->tree != NULL) {
+            gradients = grad_tree_target(train->tree, c);
+            TRY(begin_sums(train, c, gradients, false, err));
+        }
+        const bool is_last = train->tree == NULL && c == train->plan.calls - 1;
+        TRY(issue_call(train, c, &calls[c].shape, gradients, is_last, err));
+        if (train->tree != NULL)
+            TRY(grad_tree_fold(train->tree, c, err));
     }
     return train->sync->ops->step(train->sync, err);
 }
 
 /* Reads the summed tail: the batch's loss, and what the ranks agreed on. */
-static enum status read_tail(struct train *train, int64_t rows, struct error *err)
+static enum status read_tail(struct train *train, struct error *err)
 {
     float tail[SYNC_TAIL];
     TRY(train->device.ops->download(train->device.compute, tail,
-                                    train->gradients + train->parameter_count, sizeof(tail), err));
+                                    train->gradients + train->parameter_count + train->flag_count,
+                                    sizeof(tail), err));
     train->checkpoint_agreed = tail[SYNC_TAIL_WANTS_CHECKPOINT] > 0.0F;
     train->stop_agreed = tail[SYNC_TAIL_WANTS_STOP] > 0.0F;
     const float loss = tail[SYNC_TAIL_SUMS];
@@ -102,6 +144,7 @@ static enum status read_tail(struct train *train, int64_t rows, struct error *er
                          (long long)train->step + 1, isnan(loss) ? "not a number" : "infinite");
     for (int i = 0; i < train->model->ops->sum_count; i++)
         train->window.sums[i] += (double)tail[SYNC_TAIL_SUMS + i];
+    const int64_t rows = (int64_t)tail[SYNC_TAIL_ROWS]; /* with staleness, of an older step */
     train->window.rows += rows;
     train->window.timed_rows += rows;
     return STATUS_OK;
@@ -110,21 +153,20 @@ static enum status read_tail(struct train *train, int64_t rows, struct error *er
 enum status train_step(struct train *train, struct error *err)
 {
     train->part = TRAIN_PART_STEP;
-    const int64_t rows = batch_rows(train, train->step);
-    const int64_t own_rows = choose_records(train, train->step, rows);
-    fill_feed(train, rows);
-    const size_t feed_bytes =
-        sizeof(struct train_feed) + (size_t)own_rows * sizeof(train->feed->records[0]);
-    TRY(train->device.ops->upload(train->device.compute, train->device_feed, train->feed,
-                                  feed_bytes, err));
+    const struct device *device = &train->device;
+    struct feed_step *step = NULL;
+    TRY(feeder_step(train->feeder, train->step, &step, err));
+    fill_front(train, step);
+    for (int c = 0; c < calls_of(train); c++)
+        TRY(device->ops->upload(device->compute, train->device_feed + block_offset(train, c),
+                                step->calls[c].block, step->calls[c].bytes, err));
     TRY(train->sync->ops->prepare(train->sync, train->step + 1, 1.0, err));
 
-    struct step_context context = {.train = train, .rows = (int)own_rows};
-    TRY(train->device.ops->run(train->device.compute, (uint64_t)own_rows, issue_step, &context,
-                               err));
-    TRY(read_tail(train, rows, err));
+    struct step_context context = {.train = train, .step = step};
+    TRY(device->ops->run(device->compute, step_key(train, step), issue_step, &context, err));
+    TRY(read_tail(train, err));
     train->step++;
-    train->step_rows = rows;
+    train->step_rows = step->rows;
     progress_step(train->progress, train->step);
     return STATUS_OK;
 }

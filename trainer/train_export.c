@@ -73,7 +73,7 @@ static enum status write_onnx(struct train *train, const struct safetensors_tens
     const struct onnx_source source = {.spec = &train->spec,
                                        .tensors = tensors,
                                        .tensor_count = count,
-                                       .bytes_scale = train->training.set.scale,
+                                       .bytes_scale = train->training.scale,
                                        .properties = properties,
                                        .property_count = COUNT_OF(properties)};
     char path[PATH_BYTES_MAX];
@@ -104,8 +104,8 @@ static enum status write_model(struct train *train, struct error *err)
         {"format", "pt"},
         {"model", train->model->ops->type},
         {"spec_sha256", train->spec_sha256},
-        {"data_train_sha256", train->training.set.sha256},
-        {"data_eval_sha256", train->evaluation.set.sha256},
+        {"data_train_sha256", train->training.sha256},
+        {"data_eval_sha256", train->evaluation.sha256},
         {"seed", seed},
         {"steps", steps},
         {"metrics", results},
@@ -131,7 +131,7 @@ enum status train_export(struct train *train, struct error *err)
     if (train->contract->rank == 0) {
         /* The file will say that it came from this data: so look whether the mapping still is it. */
         train->part = TRAIN_PART_DATA;
-        TRY(dataset_verify(&train->training.set, err));
+        TRY(dataset_verify(&train->training, err));
         train->part = TRAIN_PART_WRITE;
         TRY(write_model(train, err));
     }

@@ -37,49 +37,60 @@ enum status train_spec_load(const char *path, struct job_spec *out,
     return STATUS_OK;
 }
 
-static enum status check_classes(const struct data_part *part, const struct dataset *set,
-                                 int64_t classes, struct error *err)
+/* Labels that the model tells apart; 0: any number. */
+static int64_t model_classes(const struct model_spec *spec)
 {
-    if (set->classes <= classes)
+    switch ((enum model_type)spec->type) {
+    case MODEL_MLP:
+        return spec->mlp.head == HEAD_SOFTMAX ? spec->mlp.classes
+                                              : (spec->mlp.head == HEAD_SIGMOID ? 2 : 0);
+    case MODEL_BILSTM:
+        return spec->bilstm.head == HEAD_SOFTMAX ? spec->bilstm.classes : 2;
+    case MODEL_NCF:
+        break;
+    }
+    return 0;
+}
+
+static enum status check_classes(const struct train *train, enum data_role role,
+                                 const struct dataset *set, struct error *err)
+{
+    const int64_t classes = model_classes(&train->spec.model);
+    if (classes == 0 || set->classes <= classes)
         return STATUS_OK;
-    return error_set(err, STATUS_INVALID,
-                     "%s: record %lld has label %lld, the model has %lld classes", part->labels,
-                     (long long)set->classes_record, (long long)set->classes - 1,
-                     (long long)classes);
+    const struct data_part *part = data_part_of(&train->spec.data, role);
+    return error_set(
+        err, STATUS_INVALID, "%s: record %lld has label %lld, the model has %lld classes",
+        part->file[0] == '\0' ? part->labels : part->file, (long long)set->classes_record,
+        (long long)set->classes - 1, (long long)classes);
+}
+
+static enum status check_alike(const struct train *train, struct error *err)
+{
+    const struct data_array *train_features = dataset_array(&train->training, "features");
+    const struct data_array *eval_features = dataset_array(&train->evaluation, "features");
+    if (train_features == NULL || eval_features == NULL ||
+        train_features->width == eval_features->width)
+        return STATUS_OK;
+    return error_set(err, STATUS_INVALID, "%s has %lld features a record, %s has %lld",
+                     train->spec.data.eval.features, (long long)eval_features->width,
+                     train->spec.data.train.features, (long long)train_features->width);
 }
 
 static enum status open_data(struct train *train, struct error *err)
 {
     const struct contract *contract = train->contract;
-    const struct data_spec *spec = &train->spec.data;
-    const int64_t classes = train->spec.model.mlp.classes;
-    TRY(dataset_open(&spec->train, contract->data_dir, contract->data_cache, &train->training.set,
-                     err));
-    TRY(check_classes(&spec->train, &train->training.set, classes, err));
-    if (spec->eval.features[0] == '\0')
+    struct data_request request = {
+        .spec = &train->spec.data, .role = DATA_TRAIN, .root = contract->data_dir};
+    TRY(dataset_open(&request, contract->data_cache, &train->training, err));
+    TRY(check_classes(train, DATA_TRAIN, &train->training, err));
+    if (!data_has_eval(&train->spec.data))
         return STATUS_OK;
-    TRY(dataset_open(&spec->eval, contract->data_dir, contract->data_cache, &train->evaluation.set,
-                     err));
-    TRY(check_classes(&spec->eval, &train->evaluation.set, classes, err));
-    if (train->evaluation.set.width != train->training.set.width)
-        return error_set(err, STATUS_INVALID, "%s has %lld features a record, %s has %lld",
-                         spec->eval.features, (long long)train->evaluation.set.width,
-                         spec->train.features, (long long)train->training.set.width);
-    return STATUS_OK;
-}
-
-static enum status map_data(struct device device, struct train_data *data, struct error *err)
-{
-    if (data->set.count == 0)
-        return STATUS_OK;
-    const void *view = NULL;
-    TRY(device.ops->map_host(device.compute, data->set.bytes,
-                             (size_t)data->set.count * (size_t)data->set.width, &view, err));
-    data->bytes = view;
-    TRY(device.ops->map_host(device.compute, data->set.labels,
-                             (size_t)data->set.count * sizeof(int32_t), &view, err));
-    data->labels = view;
-    return STATUS_OK;
+    request.role = DATA_EVAL;
+    request.train = &train->training;
+    TRY(dataset_open(&request, contract->data_cache, &train->evaluation, err));
+    TRY(check_classes(train, DATA_EVAL, &train->evaluation, err));
+    return check_alike(train, err);
 }
 
 /* `auto` is the CPU: a node has CPU slots only, until there is a CUDA backend. */
@@ -87,22 +98,44 @@ static enum status open_device(struct train *train, struct error *err)
 {
     const char *name = train->spec.resources.device == JOB_DEVICE_CUDA ? "cuda" : "cpu";
     TRY(compute_find(name, &train->device.ops, err));
-    TRY(train->device.ops->open(0, (int)train->spec.training.threads_per_rank,
-                                &train->device.compute, err));
-    TRY(map_data(train->device, &train->training, err));
-    return map_data(train->device, &train->evaluation, err);
+    return train->device.ops->open(0, (int)train->spec.training.threads_per_rank,
+                                   &train->device.compute, err);
+}
+
+/* Which part of each global batch this rank works on, and in how many calls. */
+static void plan_calls(struct train *train)
+{
+    const struct training_spec *spec = &train->spec.training;
+    const struct contract *contract = train->contract;
+    struct feed_plan *plan = &train->plan;
+    const int per_rank = spec->reproducible
+                             ? (int)spec->micro_shards / contract->world_size
+                             : (int)(spec->accumulate_steps > 0 ? spec->accumulate_steps : 1);
+    const bool works = sync_is_worker(spec, contract->rank, contract->world_size);
+    plan->calls = works ? per_rank : 0;
+    plan->shards = per_rank * sync_workers(spec, contract->world_size);
+    plan->first_shard = works ? per_rank * contract->rank : 0;
+    plan->rows_max = (spec->batch_size + plan->shards - 1) / plan->shards;
 }
 
 static void plan_steps(struct train *train)
 {
     const struct training_spec *spec = &train->spec.training;
-    const int64_t count = train->training.set.count;
-    train->steps_per_epoch = (count + spec->batch_size - 1) / spec->batch_size;
+    struct feed_plan *plan = &train->plan;
+    plan->model = train->model;
+    plan->set = &train->training;
+    plan->seed = spec->seed;
+    plan->batch_size = spec->batch_size;
+    plan->records = train->model->ops->records(train->model, &train->training, true);
+    train->steps_per_epoch = (plan->records + spec->batch_size - 1) / spec->batch_size;
     train->total_steps = spec->epochs > 0 ? spec->epochs * train->steps_per_epoch : spec->steps;
-    const int64_t share =
-        (spec->batch_size + train->contract->world_size - 1) / train->contract->world_size;
-    train->rows_max = share > TRAIN_EVAL_ROWS ? share : TRAIN_EVAL_ROWS;
-    train->sampler_epoch = -1;
+    plan->steps_per_epoch = train->steps_per_epoch;
+    plan->total_steps = train->total_steps;
+    const size_t bytes =
+        FEED_BLOCK_BYTES + train->model->ops->feed_bytes(train->model, plan->rows_max);
+    plan->block_bytes = (bytes + FEED_FRONT_BYTES - 1) / FEED_FRONT_BYTES * FEED_FRONT_BYTES;
+    if (train->evaluation.count > 0)
+        train->eval_records = train->model->ops->records(train->model, &train->evaluation, false);
 }
 
 static enum status allocate(struct train *train, size_t bytes, void **out, struct error *err)
@@ -110,30 +143,99 @@ static enum status allocate(struct train *train, size_t bytes, void **out, struc
     return train->device.ops->alloc(train->device.compute, bytes, out, err);
 }
 
+/*
+ * The weight of each class: as given, or "balanced", so that all classes count the same. Either is
+ * scaled to mean 1 over the records: a batch's loss is divided by its rows, and the learning rate keeps
+ * its meaning. *out is NULL when nothing is weighted.
+ */
+static enum status weigh_classes(const struct train *train, float **out, struct error *err)
+{
+    const struct training_spec *spec = &train->spec.training;
+    const int64_t classes = model_classes(&train->spec.model);
+    const struct data_array *label = dataset_array(&train->training, "label");
+    *out = NULL;
+    if (spec->class_weights == CLASS_WEIGHTS_NONE || classes == 0 || label == NULL)
+        return STATUS_OK;
+    CLEANUP(free_cleanup) double *counts = calloc((size_t)classes, sizeof(*counts));
+    CLEANUP(free_cleanup) float *weights = calloc((size_t)classes, sizeof(*weights));
+    if (counts == NULL || weights == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "weights of %lld classes", (long long)classes);
+    const int32_t *labels = label->values;
+    const double records = (double)train->training.count;
+    double sum = 0.0;
+    for (int64_t i = 0; i < train->training.count; i++)
+        counts[labels[i]] += 1.0;
+    for (int64_t c = 0; c < classes; c++) {
+        const bool balanced = spec->class_weights == CLASS_WEIGHTS_BALANCED;
+        const double raw =
+            balanced ? 1.0 / (counts[c] > 0.0 ? counts[c] : 1.0) : spec->given_class_weights[c];
+        weights[c] = (float)raw;
+        sum += counts[c] * raw;
+    }
+    for (int64_t c = 0; c < classes && sum > 0.0; c++)
+        weights[c] = (float)((double)weights[c] * records / sum);
+    *out = TAKE(weights);
+    return STATUS_OK;
+}
+
 static enum status open_model(struct train *train, struct error *err)
 {
-    const struct model_input input = {.width = train->training.set.width,
-                                      .classes = train->training.set.classes,
-                                      .rows_max = train->rows_max};
+    plan_calls(train);
+    CLEANUP(free_cleanup) float *class_weights = NULL;
+    TRY(weigh_classes(train, &class_weights, err));
+    const struct model_input input = {
+        .train = &train->training,
+        .eval = train->evaluation.count > 0 ? &train->evaluation : NULL,
+        .rows_max = train->plan.rows_max > TRAIN_EVAL_ROWS ? train->plan.rows_max : TRAIN_EVAL_ROWS,
+        .class_weights = class_weights};
     const struct model_ops *model = model_registry[train->spec.model.type];
     TRY(model->open(&train->spec, &input, train->device, &train->model, err));
     train->parameter_count = model_parameter_count(train->model);
+    train->flag_count =
+        train->spec.optimizer.embeddings == EMBEDDING_SPARSE ? model_table_rows(train->model) : 0;
+    plan_steps(train);
+    return STATUS_OK;
+}
 
-    const size_t floats = train->parameter_count * sizeof(float);
-    const size_t feed_bytes = sizeof(struct train_feed) + (size_t)train->rows_max * sizeof(int32_t);
+static enum status allocate_vectors(struct train *train, struct error *err)
+{
+    const size_t calls = (size_t)(train->plan.calls > 0 ? train->plan.calls : 1);
+    const size_t eval_bytes =
+        FEED_BLOCK_BYTES + train->model->ops->feed_bytes(train->model, TRAIN_EVAL_ROWS);
+    const size_t feed_bytes = calls * train->plan.block_bytes;
+    const size_t gradient_floats = train->parameter_count + train->flag_count + SYNC_TAIL;
     void *memory = NULL;
-    TRY(allocate(train, floats, &memory, err));
+    TRY(allocate(train, train->parameter_count * sizeof(float), &memory, err));
     train->parameters = memory;
-    TRY(allocate(train, floats + SYNC_TAIL * sizeof(float), &memory, err));
+    TRY(allocate(train, gradient_floats * sizeof(float), &memory, err));
     train->gradients = memory;
-    TRY(allocate(train, feed_bytes, &memory, err));
+    TRY(allocate(train, feed_bytes > eval_bytes ? feed_bytes : eval_bytes, &memory, err));
     train->device_feed = memory;
     TRY(allocate(train, MODEL_METRICS_MAX * sizeof(float), &memory, err));
     train->eval_sums = memory;
-    train->feed = calloc(1, feed_bytes);
-    if (train->feed == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "batch of %lld rows", (long long)train->rows_max);
+    if (train->model->is_binary && train->evaluation.count > 0) {
+        TRY(allocate(train, TRAIN_EVAL_ROWS * sizeof(float), &memory, err));
+        train->eval_scores = memory;
+    }
+    train->eval_feed = calloc(1, eval_bytes);
+    if (train->eval_feed == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "feed of %zu bytes", eval_bytes);
     return STATUS_OK;
+}
+
+/* Tables whose rows are updated only where a step touched them. */
+static void list_tables(struct train *train)
+{
+    size_t count = 0;
+    const struct parameter *parameters = train->model->ops->parameters(train->model, &count);
+    for (size_t i = 0; i < count && train->flag_count > 0; i++) {
+        if (parameters[i].is_table)
+            train->tables[train->table_count++] =
+                (struct optim_table){.offset = parameters[i].offset,
+                                     .rows = (size_t)parameters[i].shape[0],
+                                     .width = (int)parameters[i].shape[1],
+                                     .flags = parameters[i].flags};
+    }
 }
 
 static enum status read_secret(const char *path, uint8_t out[COMM_SECRET_BYTES_MAX],
@@ -189,14 +291,23 @@ static enum status open_gang(struct train *train, struct error *err)
 
 static enum status open_sync(struct train *train, struct error *err)
 {
+    list_tables(train);
     const struct sync_parts parts = {.device = train->device,
                                      .comm = train->comm,
                                      .training = &train->spec.training,
                                      .optimizer = &train->spec.optimizer,
                                      .parameters = train->parameters,
                                      .gradients = train->gradients,
-                                     .count = train->parameter_count};
-    return sync_open(&parts, &train->sync, err);
+                                     .count = train->parameter_count,
+                                     .tables = train->tables,
+                                     .table_count = train->table_count,
+                                     .flag_count = train->flag_count};
+    TRY(sync_open(&parts, &train->sync, err));
+    if (!train->spec.training.reproducible)
+        return STATUS_OK;
+    return grad_tree_open(train->device, train->gradients,
+                          train->parameter_count + train->flag_count + SYNC_TAIL, train->plan.calls,
+                          &train->tree, err);
 }
 
 static enum status initialise(struct train *train, struct error *err)
@@ -298,50 +409,45 @@ enum status train_open(struct train *train, const struct contract *contract, str
     TRY(train_spec_load(contract->spec_path, &train->spec, train->spec_sha256, err));
     train->part = TRAIN_PART_DATA;
     TRY(open_data(train, err));
-    plan_steps(train);
     train->part = TRAIN_PART_DEVICE;
     TRY(open_device(train, err));
     TRY(open_model(train, err));
+    TRY(allocate_vectors(train, err));
     train->part = TRAIN_PART_GANG;
     TRY(open_gang(train, err));
     train->part = TRAIN_PART_DEVICE;
     TRY(open_sync(train, err));
     train->part = TRAIN_PART_RESTORE;
     TRY(open_checkpoints(train, err));
+    TRY(feeder_open(&train->plan, train->step, &train->feeder, err));
     train->window.started_ns = clock_mono_ns();
     train->training_started_ns = train->window.started_ns;
     train->checkpoint_mono_ms = clock_mono_ms();
     return STATUS_OK;
 }
 
-static void close_data(struct device device, struct train_data *data)
-{
-    if (device.compute != NULL) {
-        device.ops->unmap_host(device.compute, data->bytes);
-        device.ops->unmap_host(device.compute, data->labels);
-    }
-    dataset_close(&data->set);
-}
-
 void train_close(struct train *train)
 {
     const struct device device = train->device;
+    feeder_close(train->feeder);
     checkpoints_close(train->checkpoints);
+    grad_tree_close(train->tree);
     if (train->sync != NULL)
         train->sync->ops->close(train->sync);
     comm_close(train->comm);
     if (train->model != NULL)
         train->model->ops->close(train->model);
-    close_data(device, &train->training);
-    close_data(device, &train->evaluation);
+    dataset_close(&train->training);
+    dataset_close(&train->evaluation);
     if (device.compute != NULL) {
         device.ops->release(device.compute, train->parameters);
         device.ops->release(device.compute, train->gradients);
         device.ops->release(device.compute, train->device_feed);
         device.ops->release(device.compute, train->eval_sums);
+        device.ops->release(device.compute, train->eval_scores);
         device.ops->close(device.compute);
     }
-    free(train->feed);
+    free(train->eval_feed);
     progress_close(train->progress);
     tfevents_close(train->board);
     events_close(train->events);

@@ -46,7 +46,8 @@ static enum status report_metrics(struct train *train, struct error *err)
     struct train_window *window = &train->window;
     const char *names[MODEL_METRICS_MAX];
     double values[MODEL_METRICS_MAX];
-    const int count = train->model->ops->metrics(window->sums, (double)window->rows, names, values);
+    const int count =
+        train->model->ops->metrics(train->model, window->sums, (double)window->rows, names, values);
     const int64_t now_ns = clock_mono_ns();
     const double seconds = (double)(now_ns - window->started_ns) * 1e-9;
     struct wire_event event = {.kind = EVENT_METRIC, .step = train->step};

@@ -52,17 +52,19 @@ static void use_data(struct gang *gang)
 /* Samples a second of the plain loop on the same images; it also decodes them for the trainers. */
 static double probe(const struct gang *gang)
 {
-    const struct data_part part = {.format = DATA_IDX,
-                                   .features = "train-images-idx3-ubyte.gz",
-                                   .labels = "train-labels-idx1-ubyte.gz"};
+    const struct data_spec spec = {.train = {.format = DATA_IDX,
+                                             .features = "train-images-idx3-ubyte.gz",
+                                             .labels = "train-labels-idx1-ubyte.gz"}};
+    const struct data_request request = {.spec = &spec, .root = gang->data};
     char cache[GANG_PATH_BYTES];
     (void)snprintf(cache, sizeof(cache), "%s/cache", gang->folder);
     struct dataset set;
     struct error err = {.status = STATUS_OK};
-    if (dataset_open(&part, gang->data, cache, &set, &err) != STATUS_OK)
+    if (dataset_open(&request, cache, &set, &err) != STATUS_OK)
         fail_msg("%s", err.text);
     const double speed =
-        mlp_probe_samples_per_second(set.bytes, set.labels, set.count, PROBE_STEPS);
+        mlp_probe_samples_per_second(dataset_array(&set, "features")->values,
+                                     dataset_array(&set, "label")->values, set.count, PROBE_STEPS);
     dataset_close(&set);
     return speed;
 }

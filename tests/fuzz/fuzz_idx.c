@@ -42,13 +42,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t features = wanted < size - 2 ? wanted : size - 2;
     write_file("x", data + 2, features);
     write_file("y", data + 2 + features, size - 2 - features);
-    const struct data_part part = {.format = DATA_IDX, .features = "x", .labels = "y"};
+    const struct data_spec spec = {.train = {.format = DATA_IDX, .features = "x", .labels = "y"}};
+    const struct data_request request = {.spec = &spec, .root = root};
     struct dataset set = {.mapping = NULL};
     struct error err = {.status = STATUS_OK};
-    fuzz_check_error(dataset_open(&part, root, cache, &set, &err), &err);
+    fuzz_check_error(dataset_open(&request, cache, &set, &err), &err);
     if (err.status == STATUS_OK) {
-        assert(set.count >= 1 && set.width >= 1);
-        assert(set.classes == (int64_t)set.labels[set.classes_record] + 1);
+        const int32_t *labels = dataset_array(&set, "label")->values;
+        assert(set.count >= 1 && dataset_array(&set, "features")->width >= 1);
+        assert(set.classes == (int64_t)labels[set.classes_record] + 1);
         const enum status same = dataset_verify(&set, &err);
         assert(same == STATUS_OK);
     }

@@ -120,6 +120,8 @@ static void resumed_metric_windows_are_those_of_an_uninterrupted_run(void **stat
     struct gang *gang = *state;
     gang_set(gang, "training.metrics_every_steps",
              json_integer(70)); /* windows cross checkpoints */
+    gang_set(gang, "checkpoint.every_steps",
+             json_integer(200)); /* no other is being written then */
     gang_run(gang, &alone, TRAINER_EXIT_DONE);
     const struct gang_start half = {.world_size = 1, .resume_step = 200};
     gang_run(gang, &half, TRAINER_EXIT_DONE);

@@ -18,6 +18,17 @@ enum far_operation {
     FAR_DENSE_FORWARD,
     FAR_DENSE_BACKWARD,
     FAR_SOFTMAX_CROSS_ENTROPY,
+    FAR_SIGMOID_CROSS_ENTROPY,
+    FAR_SQUARED_ERROR,
+    FAR_PROBABILITIES,
+    FAR_ACTIVATION_FORWARD,
+    FAR_ACTIVATION_BACKWARD,
+    FAR_DROPOUT,
+    FAR_GATHER_ROWS_F32,
+    FAR_GATHER_ROWS_I32,
+    FAR_EMBEDDING_GATHER,
+    FAR_EMBEDDING_SCATTER_ADD,
+    FAR_COPY_ROWS,
     FAR_LSTM_FORWARD,
     FAR_LSTM_BACKWARD,
     FAR_ADAM,
@@ -33,8 +44,8 @@ struct far_call {
     enum far_operation operation;
     void *out[4];
     const void *in[4];
-    int number[4];
-    size_t size;
+    int number[6];
+    size_t size; /* or Philox's key */
     float scale;
     struct compute_lstm_weights lstm_weights;
     struct compute_lstm_gradients lstm_gradients;
@@ -184,6 +195,51 @@ static enum status carry_out_dense(struct compute *near, const struct far_call *
                                       act, err);
 }
 
+static enum status carry_out_loss(struct compute *near, const struct far_call *c, struct error *err)
+{
+    const int m = c->number[0], n = c->number[1];
+    if (c->operation == FAR_SOFTMAX_CROSS_ENTROPY)
+        return compute_cpu.softmax_cross_entropy(near, c->out[0], c->out[1], c->out[2], c->in[0],
+                                                 c->in[1], c->in[2], c->in[3], m, n, err);
+    if (c->operation == FAR_SIGMOID_CROSS_ENTROPY)
+        return compute_cpu.sigmoid_cross_entropy(near, c->out[0], c->out[1], c->out[2], c->in[0],
+                                                 c->in[1], c->in[2], c->in[3], m, err);
+    if (c->operation == FAR_SQUARED_ERROR)
+        return compute_cpu.squared_error(near, c->out[0], c->out[1], c->in[0], c->in[1], c->in[2],
+                                         m, err);
+    return compute_cpu.probabilities(near, c->out[0], c->in[0], m, n, err);
+}
+
+static enum status carry_out_elements(struct compute *near, const struct far_call *c,
+                                      struct error *err)
+{
+    const enum compute_activation act = (enum compute_activation)c->number[0];
+    if (c->operation == FAR_ACTIVATION_FORWARD)
+        return compute_cpu.activation_forward(near, c->out[0], c->in[0], c->size, act, err);
+    if (c->operation == FAR_ACTIVATION_BACKWARD)
+        return compute_cpu.activation_backward(near, c->out[0], c->in[0], c->in[1], c->size, act,
+                                               err);
+    return compute_cpu.dropout(near, c->out[0], c->in[0], c->size, c->scale, c->number[0],
+                               c->number[1], err);
+}
+
+static enum status carry_out_rows(struct compute *near, const struct far_call *c, struct error *err)
+{
+    const int *x = c->number;
+    if (c->operation == FAR_GATHER_ROWS_F32)
+        return compute_cpu.gather_rows_f32(near, c->out[0], x[0], c->in[0], c->in[1], x[1], x[2],
+                                           err);
+    if (c->operation == FAR_GATHER_ROWS_I32)
+        return compute_cpu.gather_rows_i32(near, c->out[0], c->in[0], c->in[1], x[0], x[1], err);
+    if (c->operation == FAR_EMBEDDING_GATHER)
+        return compute_cpu.embedding_gather(near, c->out[0], x[0], c->in[0], c->in[1], x[1], x[2],
+                                            x[3], err);
+    if (c->operation == FAR_EMBEDDING_SCATTER_ADD)
+        return compute_cpu.embedding_scatter_add(near, c->out[0], c->out[1], c->in[0], x[0],
+                                                 c->in[1], x[1], x[2], x[3], err);
+    return compute_cpu.copy_rows(near, c->out[0], x[0], c->in[0], x[1], x[2], x[3], err);
+}
+
 static enum status carry_out(struct compute *near, const struct far_call *c, struct error *err)
 {
     switch (c->operation) {
@@ -200,9 +256,20 @@ static enum status carry_out(struct compute *near, const struct far_call *c, str
     case FAR_DENSE_BACKWARD:
         return carry_out_dense(near, c, err);
     case FAR_SOFTMAX_CROSS_ENTROPY:
-        return compute_cpu.softmax_cross_entropy(near, c->out[0], c->out[1], c->out[2], c->in[0],
-                                                 c->in[1], c->in[2], c->number[0], c->number[1],
-                                                 err);
+    case FAR_SIGMOID_CROSS_ENTROPY:
+    case FAR_SQUARED_ERROR:
+    case FAR_PROBABILITIES:
+        return carry_out_loss(near, c, err);
+    case FAR_ACTIVATION_FORWARD:
+    case FAR_ACTIVATION_BACKWARD:
+    case FAR_DROPOUT:
+        return carry_out_elements(near, c, err);
+    case FAR_GATHER_ROWS_F32:
+    case FAR_GATHER_ROWS_I32:
+    case FAR_EMBEDDING_GATHER:
+    case FAR_EMBEDDING_SCATTER_ADD:
+    case FAR_COPY_ROWS:
+        return carry_out_rows(near, c, err);
     case FAR_LSTM_FORWARD:
         return compute_cpu.lstm_forward(near, c->out[0], c->out[1], c->in[0], c->in[1],
                                         &c->lstm_weights, &c->lstm_shape, err);
@@ -327,12 +394,118 @@ static enum status far_dense_backward(struct compute *far, float *d_a, float *d_
 
 static enum status far_softmax_cross_entropy(struct compute *far, float *loss_sum, float *correct,
                                              float *d_logits, const float *logits,
-                                             const int32_t *labels, const float *scale, int m,
-                                             int n, struct error *err)
+                                             const int32_t *labels, const float *class_weights,
+                                             const float *scale, int m, int n, struct error *err)
 {
     return issue(far,
                  (struct far_call){FAR_SOFTMAX_CROSS_ENTROPY, .out = {loss_sum, correct, d_logits},
-                                   .in = {logits, labels, scale}, .number = {m, n}},
+                                   .in = {logits, labels, class_weights, scale}, .number = {m, n}},
+                 err);
+}
+
+static enum status far_sigmoid_cross_entropy(struct compute *far, float *loss_sum, float *correct,
+                                             float *d_logits, const float *logits,
+                                             const int32_t *labels, const float *class_weights,
+                                             const float *scale, int m, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_SIGMOID_CROSS_ENTROPY, .out = {loss_sum, correct, d_logits},
+                                   .in = {logits, labels, class_weights, scale}, .number = {m}},
+                 err);
+}
+
+static enum status far_squared_error(struct compute *far, float *loss_sum, float *d_out,
+                                     const float *out, const float *targets, const float *scale,
+                                     int m, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_SQUARED_ERROR, .out = {loss_sum, d_out},
+                                   .in = {out, targets, scale}, .number = {m}},
+                 err);
+}
+
+static enum status far_probabilities(struct compute *far, float *out, const float *logits, int m,
+                                     int n, struct error *err)
+{
+    return issue(
+        far, (struct far_call){FAR_PROBABILITIES, .out = {out}, .in = {logits}, .number = {m, n}},
+        err);
+}
+
+static enum status far_activation_forward(struct compute *far, float *out, const float *in,
+                                          size_t count, enum compute_activation act,
+                                          struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_ACTIVATION_FORWARD, .out = {out}, .in = {in},
+                                   .number = {(int)act}, .size = count},
+                 err);
+}
+
+static enum status far_activation_backward(struct compute *far, float *d, const float *in,
+                                           const float *out, size_t count,
+                                           enum compute_activation act, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_ACTIVATION_BACKWARD, .out = {d}, .in = {in, out},
+                                   .number = {(int)act}, .size = count},
+                 err);
+}
+
+static enum status far_dropout(struct compute *far, float *values, const uint32_t *counter,
+                               uint64_t key, float rate, int n, int width, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_DROPOUT, .out = {values}, .in = {counter},
+                                   .number = {n, width}, .size = key, .scale = rate},
+                 err);
+}
+
+static enum status far_gather_rows_f32(struct compute *far, float *out, int out_stride,
+                                       const float *table, const int32_t *rows, int n, int width,
+                                       struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_GATHER_ROWS_F32, .out = {out}, .in = {table, rows},
+                                   .number = {out_stride, n, width}},
+                 err);
+}
+
+static enum status far_gather_rows_i32(struct compute *far, int32_t *out, const int32_t *table,
+                                       const int32_t *rows, int n, int width, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_GATHER_ROWS_I32, .out = {out}, .in = {table, rows},
+                                   .number = {n, width}},
+                 err);
+}
+
+static enum status far_embedding_gather(struct compute *far, float *out, int out_stride,
+                                        const float *table, const int32_t *ids, int id_stride,
+                                        int n, int width, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_EMBEDDING_GATHER, .out = {out}, .in = {table, ids},
+                                   .number = {out_stride, id_stride, n, width}},
+                 err);
+}
+
+static enum status far_embedding_scatter_add(struct compute *far, float *d_table, float *flags,
+                                             const float *d_out, int out_stride, const int32_t *ids,
+                                             int id_stride, int n, int width, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_EMBEDDING_SCATTER_ADD, .out = {d_table, flags},
+                                   .in = {d_out, ids}, .number = {out_stride, id_stride, n, width}},
+                 err);
+}
+
+static enum status far_copy_rows(struct compute *far, float *out, int out_stride, const float *in,
+                                 int in_stride, int n, int width, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_COPY_ROWS, .out = {out}, .in = {in},
+                                   .number = {out_stride, in_stride, n, width}},
                  err);
 }
 
@@ -430,6 +603,17 @@ const struct compute_ops compute_far = {
     .dense_forward = far_dense_forward,
     .dense_backward = far_dense_backward,
     .softmax_cross_entropy = far_softmax_cross_entropy,
+    .sigmoid_cross_entropy = far_sigmoid_cross_entropy,
+    .squared_error = far_squared_error,
+    .probabilities = far_probabilities,
+    .activation_forward = far_activation_forward,
+    .activation_backward = far_activation_backward,
+    .dropout = far_dropout,
+    .gather_rows_f32 = far_gather_rows_f32,
+    .gather_rows_i32 = far_gather_rows_i32,
+    .embedding_gather = far_embedding_gather,
+    .embedding_scatter_add = far_embedding_scatter_add,
+    .copy_rows = far_copy_rows,
     .lstm_forward = far_lstm_forward,
     .lstm_backward = far_lstm_backward,
     .adam = far_adam,

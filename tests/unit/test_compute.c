@@ -316,9 +316,9 @@ static void check_softmax(struct fixture *f, int m, int n, float magnitude)
     const float *device_logits = to_device(f, logits, mn * 4);
     const int32_t *device_labels = to_device(f, labels, (size_t)m * 4);
     OK(f->ops->softmax_cross_entropy(f->compute, sums, sums + 1, device_d, device_logits,
-                                     device_labels, to_device(f, &scale, 4), m, n, &f->err));
+                                     device_labels, NULL, to_device(f, &scale, 4), m, n, &f->err));
     OK(f->ops->softmax_cross_entropy(f->compute, sums, sums + 1, NULL, device_logits, device_labels,
-                                     NULL, m, n, &f->err));
+                                     NULL, NULL, m, n, &f->err));
     float *actual = from_device(f, device_d, mn), *got = from_device(f, sums, 2);
     assert_near(actual, d_logits, mn, 1.0);
     const double expected[2] = {1.5 + 2.0 * loss, 2.0 + 2.0 * right};
@@ -352,7 +352,7 @@ static void a_label_that_is_no_class_makes_the_loss_nan(void **state)
         float *sums = to_device(f, zero, sizeof(zero)), *d = to_device(f, logits, sizeof(logits));
         OK(f->ops->softmax_cross_entropy(
             f->compute, sums, sums + 1, d, to_device(f, logits, sizeof(logits)),
-            to_device(f, labels, sizeof(labels)), to_device(f, &scale, 4), 2, 2, &f->err));
+            to_device(f, labels, sizeof(labels)), NULL, to_device(f, &scale, 4), 2, 2, &f->err));
         float *got = from_device(f, sums, 1);
         assert_true(isnan(got[0]));
         free(got);

@@ -18,7 +18,7 @@
 struct fixture {
     char root[64];
     char cache[80];
-    struct data_part part;
+    struct data_spec spec;
     struct dataset set;
     struct error err;
 };
@@ -26,7 +26,8 @@ struct fixture {
 static int set_up(void **state)
 {
     static struct fixture fixture;
-    fixture = (struct fixture){.part = {.format = DATA_IDX, .features = "x", .labels = "y"}};
+    fixture =
+        (struct fixture){.spec = {.train = {.format = DATA_IDX, .features = "x", .labels = "y"}}};
     (void)snprintf(fixture.root, sizeof(fixture.root), "/tmp/reprise-dataset-XXXXXX");
     assert_non_null(mkdtemp(fixture.root));
     (void)snprintf(fixture.cache, sizeof(fixture.cache), "%s/cache", fixture.root);
@@ -66,20 +67,27 @@ static const uint8_t good_labels[] = {0, 0, 8, 1, 0, 0, 0, 3, 2, 0, 9};
 static enum status open_part(struct fixture *f)
 {
     dataset_close(&f->set);
-    return dataset_open(&f->part, f->root, f->cache, &f->set, &f->err);
+    const struct data_request request = {.spec = &f->spec, .root = f->root};
+    return dataset_open(&request, f->cache, &f->set, &f->err);
+}
+
+static const uint8_t *features_of(const struct fixture *f)
+{
+    return dataset_array(&f->set, "features")->values;
 }
 
 static void check_good(struct fixture *f)
 {
     assert_ok(open_part(f), &f->err);
     assert_int_equal(f->set.count, 3);
-    assert_int_equal(f->set.width, 4);
+    assert_int_equal(dataset_array(&f->set, "features")->width, 4);
     assert_int_equal(f->set.classes, 10);
     assert_int_equal(f->set.classes_record, 2);
-    assert_memory_equal(f->set.bytes, good_features + 16, 12);
-    assert_int_equal(f->set.labels[0], 2);
-    assert_int_equal(f->set.labels[1], 0);
-    assert_int_equal(f->set.labels[2], 9);
+    assert_memory_equal(features_of(f), good_features + 16, 12);
+    const int32_t *labels = dataset_array(&f->set, "label")->values;
+    assert_int_equal(labels[0], 2);
+    assert_int_equal(labels[1], 0);
+    assert_int_equal(labels[2], 9);
     assert_true(f->set.scale == 1.0F / 255.0F);
     assert_int_equal(strlen(f->set.sha256), 64);
     assert_ok(dataset_verify(&f->set, &f->err), &f->err);
@@ -301,8 +309,8 @@ static void a_changed_source_is_decoded_anew_and_old_mappings_stay(void **state)
 
     assert_ok(open_part(f), &f->err);
 
-    assert_int_equal(f->set.bytes[0], 77);
-    assert_int_equal(old.bytes[0], 1);
+    assert_int_equal(features_of(f)[0], 77);
+    assert_int_equal(((const uint8_t *)dataset_array(&old, "features")->values)[0], 1);
     assert_true(cache_file(f, path) != 0);
     dataset_close(&old);
 }
@@ -345,13 +353,15 @@ static void processes_that_start_together_decode_once(void **state)
     struct fixture *f = *state;
     enum { PROCESSES = 8 };
     pid_t children[PROCESSES];
-    (void)snprintf(f->part.features, sizeof(f->part.features), "train-images-idx3-ubyte.gz");
-    (void)snprintf(f->part.labels, sizeof(f->part.labels), "train-labels-idx1-ubyte.gz");
+    (void)snprintf(f->spec.train.features, sizeof(f->spec.train.features),
+                   "train-images-idx3-ubyte.gz");
+    (void)snprintf(f->spec.train.labels, sizeof(f->spec.train.labels),
+                   "train-labels-idx1-ubyte.gz");
     for (int i = 0; i < PROCESSES; i++) {
         children[i] = fork();
         if (children[i] == 0) {
-            const enum status status =
-                dataset_open(&f->part, REAL_DATA, f->cache, &f->set, &f->err);
+            const struct data_request request = {.spec = &f->spec, .root = REAL_DATA};
+            const enum status status = dataset_open(&request, f->cache, &f->set, &f->err);
             _exit(status == STATUS_OK && f->set.count == 10000 && f->set.classes == 10 ? 0 : 1);
         }
     }

@@ -8,31 +8,16 @@
 #include <stdlib.h>
 
 #include "tests/unit/compute_far.h"
-#include "trainer/model/model.h"
-#include "trainer/optim/optim.h"
+#include "tests/unit/model_rig.h"
 
 enum { RECORDS = 40, WIDTH = 12, CLASSES = 5, ROWS = 16 };
 
 struct fixture {
-    struct error err;
-    struct device device;
-    struct model *model;
-    float *parameters, *gradients, *sums; /* device */
-    size_t count;
+    struct model_rig rig;
+    struct dataset set;
     uint8_t bytes[RECORDS][WIDTH];
     int32_t labels[RECORDS];
-    const uint8_t *device_bytes;
-    const int32_t *device_labels;
-    int32_t *records;  /* device */
-    float *loss_scale; /* device */
 };
-
-static void *allocate(struct fixture *f, size_t bytes)
-{
-    void *memory = NULL;
-    assert_ok(f->device.ops->alloc(f->device.compute, bytes, &memory, &f->err), &f->err);
-    return memory;
-}
 
 static struct job_spec small_spec(void)
 {
@@ -41,43 +26,41 @@ static struct job_spec small_spec(void)
     spec.model.mlp.hidden[1] = 7;
     spec.model.mlp.hidden_count = 2;
     spec.model.mlp.classes = CLASSES;
+    spec.optimizer = (struct optimizer_spec){.lr = 0.01,
+                                             .beta1 = 0.9,
+                                             .beta2 = 0.999,
+                                             .eps = 1e-8,
+                                             .momentum = 0.9,
+                                             .weight_decay = 0.001};
     return spec;
 }
 
 static void fixture_open(struct fixture *f, const struct compute_ops *ops)
 {
-    *f = (struct fixture){.device = {.ops = ops}};
-    assert_ok(ops->open(0, 1, &f->device.compute, &f->err), &f->err);
-    const struct job_spec spec = small_spec();
-    const struct model_input input = {.width = WIDTH, .classes = CLASSES, .rows_max = ROWS};
-    assert_ok(model_mlp.open(&spec, &input, f->device, &f->model, &f->err), &f->err);
-    f->count = model_parameter_count(f->model);
+    *f = (struct fixture){
+        .set = {
+            .kind = DATA_KIND_BYTES, .count = RECORDS, .scale = 1.0F / 255.0F, .array_count = 2}};
     for (int i = 0; i < RECORDS; i++) {
         f->labels[i] = (i * 3) % CLASSES;
         for (int j = 0; j < WIDTH; j++)
             f->bytes[i][j] = (uint8_t)((i * 37 + j * 91 + i * j * 5) % 256);
     }
-    f->parameters = allocate(f, f->count * sizeof(float));
-    f->gradients = allocate(f, f->count * sizeof(float));
-    f->sums = allocate(f, MODEL_METRICS_MAX * sizeof(float));
-    f->records = allocate(f, ROWS * sizeof(int32_t));
-    f->loss_scale = allocate(f, sizeof(float));
-    const void *view = NULL;
-    assert_ok(ops->map_host(f->device.compute, f->bytes, sizeof(f->bytes), &view, &f->err),
-              &f->err);
-    f->device_bytes = view;
-    assert_ok(ops->map_host(f->device.compute, f->labels, sizeof(f->labels), &view, &f->err),
-              &f->err);
-    f->device_labels = view;
+    f->set.arrays[0] = rig_array("features", DATA_U8, RECORDS, WIDTH, f->bytes);
+    f->set.arrays[1] = rig_array("label", DATA_I32, RECORDS, 1, f->labels);
+    const struct job_spec spec = small_spec();
+    rig_open(&f->rig, ops, &spec, &(struct model_input){.train = &f->set});
+    f->rig.set = &f->set;
 }
 
-static void fixture_close(struct fixture *f)
+static void feed_first_rows(struct fixture *f)
 {
-    void *const owned[] = {f->parameters, f->gradients, f->sums, f->records, f->loss_scale};
-    for (size_t i = 0; i < COUNT_OF(owned); i++)
-        f->device.ops->release(f->device.compute, owned[i]);
-    model_mlp.close(f->model);
-    f->device.ops->close(f->device.compute);
+    int32_t records[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        records[i] = i;
+    rig_feed(
+        &f->rig,
+        &(struct rig_rows){.set = &f->set, .records = records, .count = ROWS, .batch_rows = ROWS},
+        true);
 }
 
 /* ------------------------------------------------------------------ gradients */
@@ -86,7 +69,7 @@ static void fixture_close(struct fixture *f)
 static double reference_loss(const struct fixture *f, const double *parameters)
 {
     size_t count = 0;
-    const struct parameter *table = model_mlp.parameters(f->model, &count);
+    const struct parameter *table = model_mlp.parameters(f->rig.model, &count);
     double loss = 0.0;
     for (int row = 0; row < ROWS; row++) {
         double in[16] = {0.0}, out[16] = {0.0};
@@ -112,45 +95,27 @@ static double reference_loss(const struct fixture *f, const double *parameters)
     return loss / ROWS;
 }
 
-static struct model_batch first_rows(struct fixture *f)
-{
-    int32_t records[ROWS];
-    const float scale = 1.0F / ROWS;
-    for (int i = 0; i < ROWS; i++)
-        records[i] = i;
-    assert_ok(
-        f->device.ops->upload(f->device.compute, f->records, records, sizeof(records), &f->err),
-        &f->err);
-    assert_ok(
-        f->device.ops->upload(f->device.compute, f->loss_scale, &scale, sizeof(scale), &f->err),
-        &f->err);
-    return (struct model_batch){.rows = ROWS,
-                                .bytes = f->device_bytes,
-                                .scale = 1.0F / 255.0F,
-                                .labels = f->device_labels,
-                                .records = f->records,
-                                .loss_scale = f->loss_scale};
-}
-
 static void gradients_are_those_of_finite_differences(void **state)
 {
     (void)state;
     static struct fixture f;
     fixture_open(&f, &compute_cpu);
-    float *initial = calloc(f.count, sizeof(float)), *actual = calloc(f.count, sizeof(float));
-    double *moved = calloc(f.count, sizeof(double));
-    model_initialise(f.model, 3, initial);
-    for (size_t i = 0; i < f.count; i++)
+    const size_t count = f.rig.count;
+    float *initial = calloc(count, sizeof(float)), *actual = calloc(count, sizeof(float));
+    double *moved = calloc(count, sizeof(double));
+    model_initialise(f.rig.model, 3, initial);
+    for (size_t i = 0; i < count; i++)
         moved[i] = (double)initial[i];
-    memcpy(f.parameters, initial, f.count * sizeof(float)); /* the CPU's memory is the host's */
-    const struct model_batch batch = first_rows(&f);
+    rig_set_parameters(&f.rig, initial);
+    feed_first_rows(&f);
 
-    assert_ok(model_mlp.train_step(f.model, f.parameters, f.gradients, f.sums, &batch, &f.err),
-              &f.err);
+    rig_train(&f.rig);
 
-    memcpy(actual, f.gradients, f.count * sizeof(float));
-    assert_true(fabs((double)f.sums[0] / ROWS - reference_loss(&f, moved)) < 1e-6);
-    for (size_t i = 0; i < f.count; i++) {
+    float sums[MODEL_METRICS_MAX];
+    rig_get(&f.rig, f.rig.gradients, actual, count);
+    rig_get(&f.rig, f.rig.sums, sums, MODEL_METRICS_MAX);
+    assert_true(fabs((double)sums[0] / ROWS - reference_loss(&f, moved)) < 1e-6);
+    for (size_t i = 0; i < count; i++) {
         const double step = 1e-6, before = moved[i];
         moved[i] = before + step;
         const double above = reference_loss(&f, moved);
@@ -164,29 +129,32 @@ static void gradients_are_those_of_finite_differences(void **state)
     free(initial);
     free(actual);
     free(moved);
-    fixture_close(&f);
+    rig_close(&f.rig);
 }
 
 static void a_step_adds_to_gradients_and_sums(void **state)
 {
     (void)state;
     static struct fixture f;
+    float gradient[2], first[MODEL_METRICS_MAX], second[MODEL_METRICS_MAX];
     fixture_open(&f, &compute_cpu);
-    model_initialise(f.model, 3, f.parameters);
-    const struct model_batch batch = first_rows(&f);
-    assert_ok(model_mlp.train_step(f.model, f.parameters, f.gradients, f.sums, &batch, &f.err),
-              &f.err);
-    const float gradient = f.gradients[5], loss = f.sums[0], right = f.sums[1];
+    rig_initialise(&f.rig, 3);
+    feed_first_rows(&f);
+    rig_train(&f.rig);
+    rig_get(&f.rig, f.rig.gradients + 5, &gradient[0], 1);
+    rig_get(&f.rig, f.rig.sums, first, MODEL_METRICS_MAX);
 
-    assert_ok(model_mlp.train_step(f.model, f.parameters, f.gradients, f.sums, &batch, &f.err),
-              &f.err);
+    rig_train(&f.rig);
 
-    assert_true(f.gradients[5] == 2.0F * gradient);
-    assert_true(f.sums[0] == 2.0F * loss);
-    assert_ok(model_mlp.evaluate(f.model, f.parameters, f.sums, &batch, &f.err), &f.err);
-    assert_true(f.sums[0] == 3.0F * loss);
-    assert_true(f.sums[1] == 3.0F * right);
-    fixture_close(&f);
+    rig_get(&f.rig, f.rig.gradients + 5, &gradient[1], 1);
+    rig_get(&f.rig, f.rig.sums, second, MODEL_METRICS_MAX);
+    assert_true(gradient[1] == 2.0F * gradient[0]);
+    assert_true(second[0] == 2.0F * first[0]);
+    rig_evaluate(&f.rig, false);
+    rig_get(&f.rig, f.rig.sums, second, MODEL_METRICS_MAX);
+    assert_true(second[0] == 3.0F * first[0]);
+    assert_true(second[1] == 3.0F * first[1]);
+    rig_close(&f.rig);
 }
 
 /* ------------------------------------------------------------------ initial values */
@@ -196,14 +164,15 @@ static void initial_values_fill_the_interval_of_each_layer(void **state)
     (void)state;
     static struct fixture f;
     fixture_open(&f, &compute_cpu);
-    float *values = calloc(f.count, sizeof(float)), *again = calloc(f.count, sizeof(float));
-    model_initialise(f.model, 1, values);
-    model_initialise(f.model, 1, again);
-    assert_memory_equal(values, again, f.count * sizeof(float));
-    model_initialise(f.model, 2, again);
-    assert_memory_not_equal(values, again, f.count * sizeof(float));
+    const size_t floats = f.rig.count;
+    float *values = calloc(floats, sizeof(float)), *again = calloc(floats, sizeof(float));
+    model_initialise(f.rig.model, 1, values);
+    model_initialise(f.rig.model, 1, again);
+    assert_memory_equal(values, again, floats * sizeof(float));
+    model_initialise(f.rig.model, 2, again);
+    assert_memory_not_equal(values, again, floats * sizeof(float));
     size_t count = 0;
-    const struct parameter *table = model_mlp.parameters(f.model, &count);
+    const struct parameter *table = model_mlp.parameters(f.rig.model, &count);
     assert_int_equal(count, 6);
     assert_string_equal(table[4].name, "layer2.weight");
     for (size_t p = 0; p < count; p++) {
@@ -219,88 +188,34 @@ static void initial_values_fill_the_interval_of_each_layer(void **state)
     }
     free(values);
     free(again);
-    fixture_close(&f);
+    rig_close(&f.rig);
 }
 
 /* ------------------------------------------------------------------ on a far device */
 
-struct training {
-    struct fixture *fixture;
-    struct optim *optim;
-    struct model_batch batch;
-};
-
-static enum status issue(void *context, struct error *err)
-{
-    struct training *t = context;
-    struct fixture *f = t->fixture;
-    TRY(f->device.ops->zero(f->device.compute, f->gradients, f->count * sizeof(float), err));
-    TRY(f->model->ops->train_step(f->model, f->parameters, f->gradients, f->sums, &t->batch, err));
-    return t->optim->ops->update(t->optim, f->parameters, f->gradients, NULL, NULL, err);
-}
-
-/* Thirty steps with batches of two sizes; the end's parameters and sums go to the host. */
-static void train(struct fixture *f, const struct optim_ops *optim, float *out_parameters,
-                  float out_sums[2])
-{
-    const struct optimizer_spec spec = {.lr = 0.01,
-                                        .beta1 = 0.9,
-                                        .beta2 = 0.999,
-                                        .eps = 1e-8,
-                                        .momentum = 0.9,
-                                        .weight_decay = 0.001};
-    struct training t = {.fixture = f, .batch = first_rows(f)};
-    float *initial = calloc(f->count, sizeof(float));
-    model_initialise(f->model, 11, initial);
-    assert_ok(f->device.ops->upload(f->device.compute, f->parameters, initial,
-                                    f->count * sizeof(float), &f->err),
-              &f->err);
-    const struct optim_parts parts = {.spec = &spec, .device = f->device, .count = f->count};
-    assert_ok(optim->open(&parts, &t.optim, &f->err), &f->err);
-    for (int step = 1; step <= 30; step++) {
-        int32_t records[ROWS];
-        t.batch.rows = step % 5 == 0 ? ROWS / 2 : ROWS;
-        for (int i = 0; i < ROWS; i++)
-            records[i] = (step * 7 + i * 3) % RECORDS;
-        assert_ok(
-            f->device.ops->upload(f->device.compute, f->records, records, sizeof(records), &f->err),
-            &f->err);
-        assert_ok(optim->prepare(t.optim, step, 1.0, &f->err), &f->err);
-        assert_ok(f->device.ops->run(f->device.compute, (uint64_t)t.batch.rows, issue, &t, &f->err),
-                  &f->err);
-    }
-    assert_ok(f->device.ops->download(f->device.compute, out_parameters, f->parameters,
-                                      f->count * sizeof(float), &f->err),
-              &f->err);
-    assert_ok(
-        f->device.ops->download(f->device.compute, out_sums, f->sums, 2 * sizeof(float), &f->err),
-        &f->err);
-    optim->close(t.optim);
-    free(initial);
-}
-
 static void training_on_a_far_device_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (const struct optim_ops *const *optim = optim_registry;
-         optim <= &optim_registry[OPTIMIZER_ADAGRAD]; optim++) {
+    for (int type = OPTIMIZER_SGD; type <= OPTIMIZER_ADAGRAD; type++) {
         static struct fixture near, far;
         fixture_open(&near, &compute_cpu);
         fixture_open(&far, &compute_far);
-        float *expected = calloc(near.count, sizeof(float));
-        float *actual = calloc(near.count, sizeof(float));
-        float expected_sums[2], actual_sums[2];
+        float *expected = calloc(near.rig.count, sizeof(float));
+        float *actual = calloc(near.rig.count, sizeof(float));
+        float expected_sums[MODEL_METRICS_MAX], actual_sums[MODEL_METRICS_MAX];
+        rig_initialise(&near.rig, 11);
+        rig_initialise(&far.rig, 11);
 
-        train(&near, *optim, expected, expected_sums);
-        train(&far, *optim, actual, actual_sums);
+        rig_train_with(&near.rig, optim_registry[type], 30, ROWS, expected, expected_sums);
+        rig_train_with(&far.rig, optim_registry[type], 30, ROWS, actual, actual_sums);
 
-        assert_memory_equal(actual, expected, near.count * sizeof(float));
+        assert_memory_equal(actual, expected, near.rig.count * sizeof(float));
         assert_memory_equal(actual_sums, expected_sums, sizeof(actual_sums));
-        assert_int_equal(compute_far_replays(far.device.compute), 28); /* two keys were recorded */
+        assert_int_equal(compute_far_replays(far.rig.device.compute), 28); /* two keys */
         free(expected);
         free(actual);
-        fixture_close(&near);
-        fixture_close(&far);
+        rig_close(&near.rig);
+        rig_close(&far.rig);
     }
 }
 

@@ -39,7 +39,8 @@
 
 struct compute; /* one opened device */
 
-enum compute_activation { COMPUTE_LINEAR, COMPUTE_RELU };
+/* GELU is the exact one, x times the normal distribution function; the dense operations know the first two. */
+enum compute_activation { COMPUTE_LINEAR, COMPUTE_RELU, COMPUTE_TANH, COMPUTE_GELU };
 
 typedef enum status compute_step_fn(void *context, struct error *err);
 
@@ -120,62 +121,113 @@ struct compute_lstm_gradients {
  * The list of operations; one line each: X(return type, name, parameters). From it come the table,
  * the check for a missing member (with its name) and the backends' static tables.
  */
-#define COMPUTE_OPS(X)                                                                                                           \
-    /* Opens device `index`, with at most `threads` host threads. */                                                             \
-    X(enum status, open, (int index, int threads, struct compute **out, struct error *err))                                      \
-    X(void, close, (struct compute * compute))                                                                                   \
-    /* A line that identifies the arithmetic: library, version, kernel, instruction set. */                                      \
-    X(const char *, describe, (struct compute * compute))                                                                        \
-    X(enum status, alloc,                                                                                                        \
-      (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */                                      \
-    X(void, release, (struct compute * compute, void *memory))                 /* accepts NULL */                                \
+/* An operation is added by its lines alone, without moving the others. */
+/* clang-format off */
+#define COMPUTE_OPS(X) \
+    /* Opens device `index`, with at most `threads` host threads. */ \
+    X(enum status, open, (int index, int threads, struct compute **out, struct error *err)) \
+    X(void, close, (struct compute * compute)) \
+    /* A line that identifies the arithmetic: library, version, kernel, instruction set. */ \
+    X(const char *, describe, (struct compute * compute)) \
+    X(enum status, alloc, \
+      (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */ \
+    X(void, release, (struct compute * compute, void *memory))                 /* accepts NULL */ \
     /* A read-only device view of host memory that outlives it: the memory itself where the device \
-       can read it, a copy elsewhere. For whole datasets. */                             \
-    X(enum status, map_host,                                                                                                     \
-      (struct compute * compute, const void *host, size_t bytes, const void **out,                                               \
-       struct error *err))                                                                                                       \
-    X(void, unmap_host, (struct compute * compute, const void *view)) /* accepts NULL */                                         \
-    X(enum status, upload,                                                                                                       \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                                                 \
-       struct error *err))                                                                                                       \
-    X(enum status, download,                                                                                                     \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                                                 \
-       struct error *err))                                                                                                       \
-    X(enum status, sync, (struct compute * compute, struct error * err))                                                         \
-    X(enum status, run,                                                                                                          \
-      (struct compute * compute, uint64_t key, compute_step_fn * step, void *context,                                            \
-       struct error *err))                                                                                                       \
-    /* bytes of `memory` to zero */                                                                                              \
-    X(enum status, zero,                                                                                                         \
-      (struct compute * compute, void *memory, size_t bytes, struct error *err))                                                 \
-    X(enum status, copy,                                                                                                         \
-      (struct compute * compute, void *target, const void *source, size_t bytes,                                                 \
-       struct error *err))                                                                                                       \
-    /* out[i, :] = scale * (float)table[rows[i], :]; out (n, width), table (*, width) of bytes */                                \
-    X(enum status, gather_rows_u8,                                                                                               \
-      (struct compute * compute, float *out, const uint8_t *table, const int32_t *rows, int n,                                   \
-       int width, float scale, struct error *err))                                                                               \
-    /* out[i] = table[rows[i]] */                                                                                                \
-    X(enum status, gather_i32,                                                                                                   \
-      (struct compute * compute, int32_t * out, const int32_t *table, const int32_t *rows, int n,                                \
-       struct error *err))                                                                                                       \
-    /* out (m, n) = act(a (m, k) * w (k, n) + bias (n)) */                                                                       \
-    X(enum status, dense_forward,                                                                                                \
-      (struct compute * compute, float *out, const float *a, const float *w, const float *bias,                                  \
-       int m, int n, int k, enum compute_activation act, struct error *err))                                                     \
-    /* Given d_out (m, n) and the forward's out: d_out *= act'(out) in place, then                 \
-       d_w (k, n) += a^T d_out, d_bias (n) += column sums, d_a (m, k) = d_out w^T (NULL: skip) */                             \
-    X(enum status, dense_backward,                                                                                               \
-      (struct compute * compute, float *d_a, float *d_w, float *d_bias, float *d_out,                                            \
-       const float *out, const float *a, const float *w, int m, int n, int k,                                                    \
-       enum compute_activation act, struct error *err))                                                                          \
-    /* loss_sum[0] += sum of -log softmax(logits)[label]; correct[0] += number of rows whose       \
-       arg max is the label; d_logits = (softmax - onehot) * scale[0] (NULL: only the sums, scale is not read).       \
-       logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */                             \
-    X(enum status, softmax_cross_entropy,                                                                                        \
-      (struct compute * compute, float *loss_sum, float *correct, float *d_logits,                                               \
-       const float *logits, const int32_t *labels, const float *scale, int m, int n,                                             \
-       struct error *err))                                                                                                       \
+       can read it, a copy elsewhere. For whole datasets. */ \
+    X(enum status, map_host, \
+      (struct compute * compute, const void *host, size_t bytes, const void **out, \
+       struct error *err)) \
+    X(void, unmap_host, (struct compute * compute, const void *view)) /* accepts NULL */ \
+    X(enum status, upload, \
+      (struct compute * compute, void *target, const void *source, size_t bytes, \
+       struct error *err)) \
+    X(enum status, download, \
+      (struct compute * compute, void *target, const void *source, size_t bytes, \
+       struct error *err)) \
+    X(enum status, sync, (struct compute * compute, struct error * err)) \
+    X(enum status, run, \
+      (struct compute * compute, uint64_t key, compute_step_fn * step, void *context, \
+       struct error *err)) \
+    /* bytes of `memory` to zero */ \
+    X(enum status, zero, \
+      (struct compute * compute, void *memory, size_t bytes, struct error *err)) \
+    X(enum status, copy, \
+      (struct compute * compute, void *target, const void *source, size_t bytes, \
+       struct error *err)) \
+    /* out[i, :] = scale * (float)table[rows[i], :]; out (n, width), table (*, width) of bytes */ \
+    X(enum status, gather_rows_u8, \
+      (struct compute * compute, float *out, const uint8_t *table, const int32_t *rows, int n, \
+       int width, float scale, struct error *err)) \
+    /* out[i] = table[rows[i]] */ \
+    X(enum status, gather_i32, \
+      (struct compute * compute, int32_t * out, const int32_t *table, const int32_t *rows, int n, \
+       struct error *err)) \
+    /* out (m, n) = act(a (m, k) * w (k, n) + bias (n)) */ \
+    X(enum status, dense_forward, \
+      (struct compute * compute, float *out, const float *a, const float *w, const float *bias, \
+       int m, int n, int k, enum compute_activation act, struct error *err)) \
+    /* Given d_out (m, n) and the forward's out: d_out *= act'(out) in place, then \
+       d_w (k, n) += a^T d_out, d_bias (n) += column sums, d_a (m, k) = d_out w^T (NULL: skip) */ \
+    X(enum status, dense_backward, \
+      (struct compute * compute, float *d_a, float *d_w, float *d_bias, float *d_out, \
+       const float *out, const float *a, const float *w, int m, int n, int k, \
+       enum compute_activation act, struct error *err)) \
+    /* loss_sum[0] += sum of -log softmax(logits)[label]; correct[0] += number of rows whose \
+       arg max is the label; d_logits = (softmax - onehot) * scale[0] (NULL: only the sums, scale is not read). \
+       class_weights (n): times a row's loss and gradient, by its label; NULL: 1. \
+       logits (m, n); a label outside 0..n-1 makes loss_sum NaN. */ \
+    X(enum status, softmax_cross_entropy, \
+      (struct compute * compute, float *loss_sum, float *correct, float *d_logits, \
+       const float *logits, const int32_t *labels, const float *class_weights, const float *scale, \
+       int m, int n, struct error *err)) \
+    /* The same for one logit a row and labels 0 and 1: log(1 + exp(-z)) in its stable form; \
+       a row counts as right when z > 0 is its label. d_logits (m) may be NULL. */ \
+    X(enum status, sigmoid_cross_entropy, \
+      (struct compute * compute, float *loss_sum, float *correct, float *d_logits, \
+       const float *logits, const int32_t *labels, const float *class_weights, const float *scale, \
+       int m, struct error *err)) \
+    /* loss_sum[0] += sum of (out - target)^2; d_out = 2 (out - target) * scale[0] (NULL: skip) */ \
+    X(enum status, squared_error, \
+      (struct compute * compute, float *loss_sum, float *d_out, const float *out, \
+       const float *targets, const float *scale, int m, struct error *err)) \
+    /* out (m, n) = the rows' softmax; n = 1: the logistic function of each */ \
+    X(enum status, probabilities, \
+      (struct compute * compute, float *out, const float *logits, int m, int n, struct error *err)) \
+    /* out[i] = act(in[i]); may be in place where act's derivative follows from its value */ \
+    X(enum status, activation_forward, \
+      (struct compute * compute, float *out, const float *in, size_t count, \
+       enum compute_activation act, struct error *err)) \
+    /* d[i] *= act'(in[i]); in is read for GELU, out for the others */ \
+    X(enum status, activation_backward, \
+      (struct compute * compute, float *d, const float *in, const float *out, size_t count, \
+       enum compute_activation act, struct error *err)) \
+    /* values (n, width): zero with probability `rate`, else times 1 / (1 - rate). Element (i, j) is \
+       judged by Philox under `key` at counter (step, (first row + i) * width + j), with the step's \
+       low and high word and the first row in counter[0..2] on the device: the same call does it \
+       forward and backward. */ \
+    X(enum status, dropout, \
+      (struct compute * compute, float *values, const uint32_t *counter, uint64_t key, float rate, \
+       int n, int width, struct error *err)) \
+    /* out[i * out_stride + j] = table[rows[i] * width + j] */ \
+    X(enum status, gather_rows_f32, \
+      (struct compute * compute, float *out, int out_stride, const float *table, \
+       const int32_t *rows, int n, int width, struct error *err)) \
+    X(enum status, gather_rows_i32, \
+      (struct compute * compute, int32_t * out, const int32_t *table, const int32_t *rows, int n, \
+       int width, struct error *err)) \
+    /* out[i * out_stride + j] = table[ids[i * id_stride] * width + j] */ \
+    X(enum status, embedding_gather, \
+      (struct compute * compute, float *out, int out_stride, const float *table, \
+       const int32_t *ids, int id_stride, int n, int width, struct error *err)) \
+    /* d_table[ids[i * id_stride]] += d_out[i * out_stride ...], in the order of i for each row; \
+       flags[id] += 1 (NULL: not counted) */ \
+    X(enum status, embedding_scatter_add, \
+      (struct compute * compute, float *d_table, float *flags, const float *d_out, int out_stride, \
+       const int32_t *ids, int id_stride, int n, int width, struct error *err)) \
+    /* out[i * out_stride + j] = in[i * in_stride + j] for j < width */ \
+    X(enum status, copy_rows, \
+      (struct compute * compute, float *out, int out_stride, const float *in, int in_stride, int n, \
+       int width, struct error *err)) \
     /* One bidirectional LSTM layer (struct compute_lstm_weights) over packed sequences: rows sorted by
        length, longest first; input (tokens, in) holds step after step, step t the rows of length > t in
        their order, each row from its first token on; what follows the last token is padding, which is not
@@ -184,43 +236,44 @@ struct compute_lstm_gradients {
          i, f, o = sigmoid(x W_ih + b_ih + h W_hh + b_hh), g = tanh(of the same)
          c' = f c + i g, h' = o tanh(c'); h and c begin with zeros
        workspace (compute_lstm_workspace_bytes()): notes for lstm_backward. A row's result does not
-       depend on the other rows but for rounding. Lengths that do not fit the shape: STATUS_INTERNAL. */                          \
-    X(enum status, lstm_forward,                                                                                                 \
-      (struct compute * compute, float *out, float *workspace, const float *input,                                               \
-       const int32_t *lengths, const struct compute_lstm_weights *weights,                                                       \
-       const struct compute_lstm_shape *shape, struct error *err))                                                               \
+       depend on the other rows but for rounding. Lengths that do not fit the shape: STATUS_INTERNAL. */ \
+    X(enum status, lstm_forward, \
+      (struct compute * compute, float *out, float *workspace, const float *input, \
+       const int32_t *lengths, const struct compute_lstm_weights *weights, \
+       const struct compute_lstm_shape *shape, struct error *err)) \
     /* Given d_out (rows, 2 hidden) and the forward's workspace, which is used up: gradients of all eight
-       tensors are added, in a fixed order; d_input (tokens, in) is set, to zeros where there is padding.       \
-       The two biases of a direction get the same. */                        \
-    X(enum status, lstm_backward,                                                                                                \
-      (struct compute * compute, float *d_input, const struct compute_lstm_gradients *gradients,                                 \
-       const float *d_out, float *workspace, const float *input, const int32_t *lengths,                                         \
-       const struct compute_lstm_weights *weights, const struct compute_lstm_shape *shape,                                       \
-       struct error *err))                                                                                                       \
-    /* Kingma and Ba 2015, in PyTorch's form, g = gradient * scale: p -= decay p; g += l2 p;      \
-       m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;                                  \
-       p -= step_size * m / (sqrt(v) * root_correction + eps). m, v (count) */                              \
-    X(enum status, adam,                                                                                                         \
-      (struct compute * compute, const struct compute_update *update, float *m, float *v,                                        \
-       const struct compute_adam_scalars *scalars, struct error *err))                                                           \
-    /* g += l2 p; velocity = momentum * velocity + g; p -= lr * velocity (PyTorch's form) */                                     \
-    X(enum status, sgd,                                                                                                          \
-      (struct compute * compute, const struct compute_update *update, float *velocity,                                           \
-       const struct compute_sgd_scalars *scalars, struct error *err))                                                            \
-    /* Duchi et al. 2011, in PyTorch's form: g += l2 p; sums += g^2; p -= lr g / (sqrt(sums) + eps) */                           \
-    X(enum status, adagrad,                                                                                                      \
-      (struct compute * compute, const struct compute_update *update, float *sums,                                               \
-       const struct compute_adagrad_scalars *scalars, struct error *err))                                                        \
-    /* out[i] += in[i] */                                                                                                        \
-    X(enum status, add,                                                                                                          \
-      (struct compute * compute, float *out, const float *in, size_t count, struct error *err))                                  \
-    /* out[b] = sum of the squares of block b's floats, in one fixed order; out (count / COMPUTE_BLOCK, rounded up) */           \
-    X(enum status, square_sums,                                                                                                  \
-      (struct compute * compute, double *out, const float *in, size_t count, struct error *err))                                 \
+       tensors are added, in a fixed order; d_input (tokens, in) is set, to zeros where there is padding. \
+       The two biases of a direction get the same. */ \
+    X(enum status, lstm_backward, \
+      (struct compute * compute, float *d_input, const struct compute_lstm_gradients *gradients, \
+       const float *d_out, float *workspace, const float *input, const int32_t *lengths, \
+       const struct compute_lstm_weights *weights, const struct compute_lstm_shape *shape, \
+       struct error *err)) \
+    /* Kingma and Ba 2015, in PyTorch's form, g = gradient * scale: p -= decay p; g += l2 p; \
+       m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; \
+       p -= step_size * m / (sqrt(v) * root_correction + eps). m, v (count) */ \
+    X(enum status, adam, \
+      (struct compute * compute, const struct compute_update *update, float *m, float *v, \
+       const struct compute_adam_scalars *scalars, struct error *err)) \
+    /* g += l2 p; velocity = momentum * velocity + g; p -= lr * velocity (PyTorch's form) */ \
+    X(enum status, sgd, \
+      (struct compute * compute, const struct compute_update *update, float *velocity, \
+       const struct compute_sgd_scalars *scalars, struct error *err)) \
+    /* Duchi et al. 2011, in PyTorch's form: g += l2 p; sums += g^2; p -= lr g / (sqrt(sums) + eps) */ \
+    X(enum status, adagrad, \
+      (struct compute * compute, const struct compute_update *update, float *sums, \
+       const struct compute_adagrad_scalars *scalars, struct error *err)) \
+    /* out[i] += in[i] */ \
+    X(enum status, add, \
+      (struct compute * compute, float *out, const float *in, size_t count, struct error *err)) \
+    /* out[b] = sum of the squares of block b's floats, in one fixed order; out (count / COMPUTE_BLOCK, rounded up) */ \
+    X(enum status, square_sums, \
+      (struct compute * compute, double *out, const float *in, size_t count, struct error *err)) \
     /* scale[0] = min(1, max_norm / (norm + 1e-6)), norm = sqrt(sum of partials (count), in order): PyTorch's clip_grad_norm_ */ \
-    X(enum status, clip_scale,                                                                                                   \
-      (struct compute * compute, float *scale, const double *partials, size_t count,                                             \
+    X(enum status, clip_scale, \
+      (struct compute * compute, float *scale, const double *partials, size_t count, \
        float max_norm, struct error *err))
+/* clang-format on */
 
 struct compute_ops {
     uint32_t abi;

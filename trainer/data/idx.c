@@ -171,9 +171,11 @@ static enum status idx_read_labels(struct idx_stream *stream, int32_t *out, int6
     return idx_expect_end(stream, err);
 }
 
-static enum status idx_decode(const struct data_part *part, const char *root,
-                              struct dataset_writer *writer, struct error *err)
+static enum status idx_decode(const struct data_request *request, struct dataset_writer *writer,
+                              struct error *err)
 {
+    const struct data_part *part = data_part_of(request->spec, request->role);
+    const char *root = request->root;
     CLEANUP(idx_cleanup) struct idx_stream features = {.file = NULL};
     CLEANUP(idx_cleanup) struct idx_stream labels = {.file = NULL};
     TRY(idx_open(&features, root, part->features, err));
@@ -190,16 +192,18 @@ static enum status idx_decode(const struct data_part *part, const char *root,
                          labels.path, (long long)marks.count, (long long)records.count,
                          part->features);
 
-    const struct dataset_shape shape = {.kind = DATA_KIND_U8_CLASSES,
-                                        .count = records.count,
-                                        .width = records.width,
-                                        .scale = IDX_BYTE_SCALE};
-    uint8_t *bytes = NULL;
-    int32_t *targets = NULL;
-    TRY(dataset_writer_shape(writer, &shape, &bytes, &targets, err));
-    TRY(idx_read(&features, bytes, records.count * records.width, err));
+    const struct dataset_shape shape = {
+        .kind = DATA_KIND_BYTES,
+        .count = records.count,
+        .scale = IDX_BYTE_SCALE,
+        .arrays = {{"features", DATA_U8, records.count, records.width, NULL},
+                   {"label", DATA_I32, records.count, 1, NULL}},
+        .array_count = 2};
+    void *arrays[DATA_ARRAYS_MAX];
+    TRY(dataset_writer_shape(writer, &shape, arrays, err));
+    TRY(idx_read(&features, arrays[0], records.count * records.width, err));
     TRY(idx_expect_end(&features, err));
-    return idx_read_labels(&labels, targets, records.count, err);
+    return idx_read_labels(&labels, arrays[1], records.count, err);
 }
 
 const struct data_reader data_reader_idx = {.name = "idx", .decode = idx_decode};

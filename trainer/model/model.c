@@ -1,6 +1,7 @@
 #include "trainer/model/model.h"
 
 #include <assert.h>
+#include <math.h>
 
 #include "trainer/data/philox.h"
 
@@ -17,6 +18,22 @@ size_t model_parameter_count(const struct model *model)
     return last->offset + last->count;
 }
 
+size_t model_table_rows(const struct model *model)
+{
+    size_t count = 0, rows = 0;
+    const struct parameter *parameters = model->ops->parameters(model, &count);
+    for (size_t p = 0; p < count; p++)
+        rows += parameters[p].is_table ? (size_t)parameters[p].shape[0] : 0;
+    return rows;
+}
+
+enum status model_ready(const struct model_call *call, size_t offset, struct error *err)
+{
+    if (call->listener == NULL)
+        return STATUS_OK;
+    return call->listener->ready(call->listener->context, offset, err);
+}
+
 static void initialise_uniform(struct philox_key key, uint64_t parameter, float bound, float *out,
                                size_t count)
 {
@@ -25,6 +42,30 @@ static void initialise_uniform(struct philox_key key, uint64_t parameter, float 
         philox_4x32(key, parameter, i / 4, numbers);
         for (size_t j = i; j < i + 4 && j < count; j++)
             out[j] = (2.0F * philox_unit(numbers[j - i]) - 1.0F) * bound;
+    }
+}
+
+/* Two numbers give two normal ones: Box and Muller 1958. The first is taken from (0, 1]. */
+static void normal_pair(uint32_t first, uint32_t second, float bound, float out[2])
+{
+    const double two_pi = 6.283185307179586;
+    const double radius = sqrt(-2.0 * log(1.0 - (double)philox_unit(first)));
+    const double angle = two_pi * (double)philox_unit(second);
+    out[0] = (float)(radius * cos(angle)) * bound;
+    out[1] = (float)(radius * sin(angle)) * bound;
+}
+
+static void initialise_normal(struct philox_key key, uint64_t parameter, float bound, float *out,
+                              size_t count)
+{
+    for (size_t i = 0; i < count; i += 4) {
+        uint32_t numbers[4];
+        float values[4];
+        philox_4x32(key, parameter, i / 4, numbers);
+        normal_pair(numbers[0], numbers[1], bound, values);
+        normal_pair(numbers[2], numbers[3], bound, values + 2);
+        for (size_t j = i; j < i + 4 && j < count; j++)
+            out[j] = values[j - i];
     }
 }
 
@@ -42,6 +83,9 @@ void model_initialise(const struct model *model, uint64_t seed, float *out)
             break;
         case PARAMETER_UNIFORM:
             initialise_uniform(key, p, parameter->bound, out + parameter->offset, parameter->count);
+            break;
+        case PARAMETER_NORMAL:
+            initialise_normal(key, p, parameter->bound, out + parameter->offset, parameter->count);
             break;
         }
     }

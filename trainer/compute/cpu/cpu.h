@@ -53,10 +53,43 @@ enum status cpu_gather_rows_u8(struct compute *compute, float *out, const uint8_
 enum status cpu_gather_i32(struct compute *compute, int32_t *out, const int32_t *table,
                            const int32_t *rows, int n, struct error *err);
 
+enum status cpu_gather_rows_f32(struct compute *compute, float *out, int out_stride,
+                                const float *table, const int32_t *rows, int n, int width,
+                                struct error *err);
+enum status cpu_gather_rows_i32(struct compute *compute, int32_t *out, const int32_t *table,
+                                const int32_t *rows, int n, int width, struct error *err);
+enum status cpu_embedding_gather(struct compute *compute, float *out, int out_stride,
+                                 const float *table, const int32_t *ids, int id_stride, int n,
+                                 int width, struct error *err);
+enum status cpu_embedding_scatter_add(struct compute *compute, float *d_table, float *flags,
+                                      const float *d_out, int out_stride, const int32_t *ids,
+                                      int id_stride, int n, int width, struct error *err);
+enum status cpu_copy_rows(struct compute *compute, float *out, int out_stride, const float *in,
+                          int in_stride, int n, int width, struct error *err);
+
+/* cpu_activation.c */
+enum status cpu_activation_forward(struct compute *compute, float *out, const float *in,
+                                   size_t count, enum compute_activation act, struct error *err);
+enum status cpu_activation_backward(struct compute *compute, float *d, const float *in,
+                                    const float *out, size_t count, enum compute_activation act,
+                                    struct error *err);
+enum status cpu_dropout(struct compute *compute, float *values, const uint32_t *counter,
+                        uint64_t key, float rate, int n, int width, struct error *err);
+
 /* cpu_loss.c */
 enum status cpu_softmax_cross_entropy(struct compute *compute, float *loss_sum, float *correct,
                                       float *d_logits, const float *logits, const int32_t *labels,
-                                      const float *scale, int m, int n, struct error *err);
+                                      const float *class_weights, const float *scale, int m, int n,
+                                      struct error *err);
+enum status cpu_sigmoid_cross_entropy(struct compute *compute, float *loss_sum, float *correct,
+                                      float *d_logits, const float *logits, const int32_t *labels,
+                                      const float *class_weights, const float *scale, int m,
+                                      struct error *err);
+enum status cpu_squared_error(struct compute *compute, float *loss_sum, float *d_out,
+                              const float *out, const float *targets, const float *scale, int m,
+                              struct error *err);
+enum status cpu_probabilities(struct compute *compute, float *out, const float *logits, int m,
+                              int n, struct error *err);
 
 /* cpu_lstm.c */
 enum status cpu_lstm_forward(struct compute *compute, float *out, float *workspace,
