@@ -64,6 +64,7 @@ static const struct family families[] = {
     {.name = "bilstm_padded",
      .job = "tests/bench/pytorch/bilstm.json",
      .padding = "compute",
+     .length = 100,
      .script = "bilstm.py",
      .batch = 32,
      .window = 5,
@@ -74,6 +75,7 @@ static const struct family families[] = {
     {.name = "bilstm_natural",
      .job = "tests/bench/pytorch/bilstm.json",
      .padding = "skip",
+     .length = 100,
      .script = "bilstm.py",
      .batch = 32,
      .window = 5,
@@ -190,7 +192,7 @@ static const struct quality {
     const char *name;
     const char *family;
     const char *dataset; /* of families_prepare() */
-    const char *arguments[FAMILY_ARGUMENTS_MAX];
+    int batch, length;   /* with a dataset */
     int ranks, epochs, seeds;
     size_t metrics[2]; /* offsets in struct family_run */
     const char *metric_names[2];
@@ -205,6 +207,8 @@ static const struct quality {
     {.name = "phrasebank",
      .family = "bilstm_natural",
      .dataset = "phrasebank",
+     .batch = 32,
+     .length = 100,
      .ranks = 1,
      .epochs = 10,
      .seeds = 5,
@@ -227,7 +231,8 @@ static const struct quality {
     {.name = "imdb",
      .family = "bilstm_natural",
      .dataset = "imdb",
-     .arguments = {"--dataset", "imdb"},
+     .batch = 64,
+     .length = 200,
      .ranks = 1,
      .epochs = 1,
      .seeds = 5,
@@ -276,10 +281,13 @@ static void measure_quality(const struct quality *quality)
     struct family family = *family_named(quality->family);
     struct bench_samples ours[2] = {{0}}, torch[2] = {{0}};
     char prepared[FAMILY_FOLDER_BYTES] = "";
-    if (quality->dataset != NULL)
+    if (quality->dataset != NULL) {
         families_prepare(quality->dataset, prepared);
-    memcpy(family.arguments + (family.arguments[0] == NULL ? 0 : 2), quality->arguments,
-           4 * sizeof(family.arguments[0]));
+        family.arguments[0] = "--dataset";
+        family.arguments[1] = quality->dataset;
+        family.length = quality->length;
+        family.batch = quality->batch;
+    }
     bench_load_start();
     bool fine = true;
     for (int seed = 1; fine && seed <= quality->seeds; seed++) {

@@ -75,9 +75,9 @@ static double number_of(const json_t *object, const char *key)
 bool family_run_torch(const struct family *family, int ranks, const struct family_length *length,
                       struct family_run *out)
 {
-    char script[PATH_BYTES], numbers[6][NUMBER_BYTES];
-    const int values[] = {ranks,          length->batch, length->steps,
-                          length->epochs, length->seed,  family->window};
+    char script[PATH_BYTES], numbers[7][NUMBER_BYTES];
+    const int values[] = {ranks,        length->batch,  length->steps, length->epochs,
+                          length->seed, family->window, family->length};
     const char *argv[ARGUMENTS_MAX] = {python(),   script,     "--procs",  numbers[0], "--batch",
                                        numbers[1], "--steps",  numbers[2], "--epochs", numbers[3],
                                        "--seed",   numbers[4], "--window", numbers[5]};
@@ -86,6 +86,10 @@ bool family_run_torch(const struct family *family, int ranks, const struct famil
     for (size_t i = 0; i < COUNT_OF(values); i++)
         (void)snprintf(numbers[i], NUMBER_BYTES, "%d",
                        i == 3 && values[i] == 0 ? 1000000 : values[i]);
+    if (family->length > 0) {
+        argv[count++] = "--length";
+        argv[count++] = numbers[6];
+    }
     for (const char *const *word = family->arguments; *word != NULL; word++)
         argv[count++] = *word;
     struct process_result result;
@@ -117,6 +121,8 @@ static void set_job(struct gang *gang, const struct family *family, int ranks,
         gang_set(gang, *key, json_incref(json_object_get(job, *key)));
     if (family->padding != NULL)
         gang_set(gang, "model.padding", json_string(family->padding));
+    if (family->length > 0)
+        gang_set(gang, "data.length", json_integer(family->length));
     if (length->steps > 0) { /* speed alone */
         gang_set(gang, "data.eval", NULL);
         gang_set(gang, "data.negatives", NULL);

@@ -25,6 +25,7 @@ struct family {
     const char *job;     /* file of ours */
     const char *folder;  /* below $REPRISE_DATA; NULL: the folder that families_prepare() filled */
     const char *padding; /* bilstm: "compute" or "skip"; NULL: the job's */
+    int length;          /* bilstm: tokens that stay of a text; 0: not asked */
     const char *script;  /* file in tests/bench/pytorch */
     const char *arguments[FAMILY_ARGUMENTS_MAX]; /* of the script; ends with NULL */
     int batch;                                   /* rows of each rank */
