@@ -16,6 +16,8 @@
 #ifndef TRAINER_COMPUTE_CPU_CPU_LSTM_KERNEL_H
 #define TRAINER_COMPUTE_CPU_CPU_LSTM_KERNEL_H
 
+#include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -143,10 +145,17 @@ LSTM_INLINE void store_some(float *to, vec x, int count)
     memcpy(to, lanes, (size_t)count * sizeof(float));
 }
 
-/* sums (rows, PANEL) += a (rows, depth) * panel (depth, PANEL) */
-LSTM_INLINE void add_product(vec sums[LSTM_TILE_ROWS][GATES], int rows, const float *a,
-                             size_t stride, const float *panel, int depth)
+/* sums (rows, PANEL) += a (rows, depth) * panel (depth, PANEL); rows of sums and a lie `stride`s apart */
+LSTM_INLINE void add_rows_product(float *sums, size_t sums_stride, int rows, const float *a,
+                                  size_t a_stride, const float *panel, int depth)
 {
+    vec tile[LSTM_TILE_ROWS][GATES];
+    LSTM_UNROLL
+    for (int r = 0; r < rows; r++) {
+        LSTM_UNROLL
+        for (int q = 0; q < GATES; q++)
+            tile[r][q] = vec_load(sums + (size_t)r * sums_stride + q * LSTM_LANES);
+    }
     for (int p = 0; p < depth; p++, panel += PANEL) {
         vec b[GATES];
         LSTM_UNROLL
@@ -154,11 +163,52 @@ LSTM_INLINE void add_product(vec sums[LSTM_TILE_ROWS][GATES], int rows, const fl
             b[q] = vec_load(panel + q * LSTM_LANES);
         LSTM_UNROLL
         for (int r = 0; r < rows; r++) {
-            const vec x = vec_set(a[(size_t)r * stride + p]);
+            const vec x = vec_set(a[(size_t)r * a_stride + p]);
             LSTM_UNROLL
             for (int q = 0; q < GATES; q++)
-                sums[r][q] = vec_fma(x, b[q], sums[r][q]);
+                tile[r][q] = vec_fma(x, b[q], tile[r][q]);
         }
+    }
+    LSTM_UNROLL
+    for (int r = 0; r < rows; r++) {
+        LSTM_UNROLL
+        for (int q = 0; q < GATES; q++)
+            vec_store(sums + (size_t)r * sums_stride + q * LSTM_LANES, tile[r][q]);
+    }
+}
+
+/*
+ * The same for any number of rows of a tile. A function of its own, not inlined: beside other code
+ * the compiler runs out of registers and keeps some of the sums in memory.
+ */
+LSTM_TARGET static __attribute__((noinline)) void add_product(float *sums, size_t sums_stride,
+                                                              int rows, const float *a,
+                                                              size_t a_stride, const float *panel,
+                                                              int depth)
+{
+    switch (rows) {
+    case 1:
+        add_rows_product(sums, sums_stride, 1, a, a_stride, panel, depth);
+        break;
+    case 2:
+        add_rows_product(sums, sums_stride, 2, a, a_stride, panel, depth);
+        break;
+    case 3:
+        add_rows_product(sums, sums_stride, 3, a, a_stride, panel, depth);
+        break;
+#if LSTM_TILE_ROWS == 6
+    case 4:
+        add_rows_product(sums, sums_stride, 4, a, a_stride, panel, depth);
+        break;
+    case 5:
+        add_rows_product(sums, sums_stride, 5, a, a_stride, panel, depth);
+        break;
+    case 6:
+        add_rows_product(sums, sums_stride, 6, a, a_stride, panel, depth);
+        break;
+#endif
+    default:
+        assert(!"a tile has at most LSTM_TILE_ROWS rows");
     }
 }
 
@@ -184,94 +234,43 @@ LSTM_INLINE void finish_units(const struct cpu_lstm_step *step, int row, int uni
 }
 
 /* Rows row .. row + rows - 1, the units of one panel; `depth` 0: no state came in. */
-LSTM_INLINE void forward_tile(const struct cpu_lstm_step *step, int row, int rows, int unit,
-                              int depth)
+LSTM_TARGET static void forward_tile(const struct cpu_lstm_step *step, int row, int rows, int unit,
+                                     int depth)
 {
     const size_t hidden = (size_t)step->hidden;
     const int count = step->hidden - unit;
     const float *bias = step->bias + (size_t)unit * GATES;
-    vec sums[LSTM_TILE_ROWS][GATES];
-    LSTM_UNROLL
-    for (int r = 0; r < rows; r++) {
-        LSTM_UNROLL
-        for (int q = 0; q < GATES; q++)
-            sums[r][q] = vec_load(bias + q * LSTM_LANES);
-    }
-    add_product(sums, rows, step->h_in + (size_t)row * hidden, hidden,
+    _Alignas(64) float sums[LSTM_TILE_ROWS * PANEL];
+    for (int r = 0; r < rows; r++)
+        memcpy(sums + r * PANEL, bias, PANEL * sizeof(float));
+    add_product(sums, PANEL, rows, step->h_in + (size_t)row * hidden, hidden,
                 step->panels + (size_t)unit * GATES * hidden, depth);
-    LSTM_UNROLL
     for (int r = 0; r < rows; r++) {
         const float *x = step->gates + (size_t)(row + r) * GATES * hidden + unit;
+        vec gates[GATES];
         LSTM_UNROLL
         for (int q = 0; q < GATES; q++)
-            sums[r][q] += load_some(x + (size_t)q * hidden, count);
-        finish_units(step, row + r, unit, count, sums[r]);
+            gates[q] = vec_load(sums + r * PANEL + q * LSTM_LANES) +
+                       load_some(x + (size_t)q * hidden, count);
+        if (count >= LSTM_LANES)
+            finish_units(step, row + r, unit, LSTM_LANES,
+                         gates); /* without a test at each access */
+        else
+            finish_units(step, row + r, unit, count, gates);
     }
 }
 
-/* out (rows, count of PANEL) = a * panel, or added to what is there */
-LSTM_INLINE void multiply_tile(float *out, const float *a, const float *panel, int rows, int n,
-                               int k, int depth, int count, int is_first)
+/* out (rows, count) of a matrix with n columns += a * panel; count is less than a panel's width */
+LSTM_TARGET static void multiply_narrow(float *out, int rows, int n, const float *a, int k,
+                                        const float *panel, int depth, int count)
 {
-    vec sums[LSTM_TILE_ROWS][GATES];
-    LSTM_UNROLL
-    for (int r = 0; r < rows; r++) {
-        LSTM_UNROLL
-        for (int q = 0; q < GATES; q++)
-            sums[r][q] = is_first || count <= q * LSTM_LANES
-                             ? vec_set(0.0F)
-                             : load_some(out + (size_t)r * (size_t)n + q * LSTM_LANES,
-                                         count - q * LSTM_LANES);
-    }
-    add_product(sums, rows, a, (size_t)k, panel, depth);
-    LSTM_UNROLL
-    for (int r = 0; r < rows; r++) {
-        LSTM_UNROLL
-        for (int q = 0; q < GATES; q++) {
-            if (count > q * LSTM_LANES)
-                store_some(out + (size_t)r * (size_t)n + q * LSTM_LANES, sums[r][q],
-                           count - q * LSTM_LANES);
-        }
-    }
+    _Alignas(64) float sums[LSTM_TILE_ROWS * PANEL] = {0.0F};
+    for (int r = 0; r < rows; r++)
+        memcpy(sums + r * PANEL, out + (size_t)r * (size_t)n, (size_t)count * sizeof(float));
+    add_product(sums, PANEL, rows, a, (size_t)k, panel, depth);
+    for (int r = 0; r < rows; r++)
+        memcpy(out + (size_t)r * (size_t)n, sums + r * PANEL, (size_t)count * sizeof(float));
 }
-
-/* DO(rows) with `rows` a constant. */
-#if LSTM_TILE_ROWS == 6
-#define LSTM_FOR_ROWS(rows, DO) \
-    switch (rows) {             \
-    case 1:                     \
-        DO(1);                  \
-        break;                  \
-    case 2:                     \
-        DO(2);                  \
-        break;                  \
-    case 3:                     \
-        DO(3);                  \
-        break;                  \
-    case 4:                     \
-        DO(4);                  \
-        break;                  \
-    case 5:                     \
-        DO(5);                  \
-        break;                  \
-    default:                    \
-        DO(6);                  \
-        break;                  \
-    }
-#else
-#define LSTM_FOR_ROWS(rows, DO) \
-    switch (rows) {             \
-    case 1:                     \
-        DO(1);                  \
-        break;                  \
-    case 2:                     \
-        DO(2);                  \
-        break;                  \
-    default:                    \
-        DO(3);                  \
-        break;                  \
-    }
-#endif
 
 /* Rows of the next tile, such that tiles are of about equal size: 4 rows are 2 and 2, not 3 and 1. */
 static inline int tile_rows(int left)
@@ -287,9 +286,7 @@ LSTM_TARGET static void forward_rows(const struct cpu_lstm_step *step, int from,
 {
     for (int row = from, rows; row < to; row += rows) {
         rows = tile_rows(to - row);
-#define DO(constant) forward_tile(step, row, constant, unit, depth)
-        LSTM_FOR_ROWS(rows, DO)
-#undef DO
+        forward_tile(step, row, rows, unit, depth);
     }
 }
 
@@ -330,7 +327,10 @@ LSTM_INLINE void unfinish_units(const struct cpu_lstm_step *step, int row, int u
 LSTM_TARGET static void lstm_backward(const struct cpu_lstm_step *step)
 {
     for (int row = 0; row < step->rows; row++) {
-        for (int unit = 0; unit < step->hidden; unit += LSTM_LANES)
+        int unit = 0;
+        for (; unit + LSTM_LANES <= step->hidden; unit += LSTM_LANES)
+            unfinish_units(step, row, unit, LSTM_LANES);
+        if (unit < step->hidden)
             unfinish_units(step, row, unit, step->hidden - unit);
     }
 }
@@ -338,17 +338,19 @@ LSTM_TARGET static void lstm_backward(const struct cpu_lstm_step *step)
 LSTM_TARGET static void lstm_multiply(float *out, const float *a, const float *panels, int m, int n,
                                       int k)
 {
+    memset(out, 0, (size_t)m * (size_t)n * sizeof(float));
     for (int column = 0; column < n; column += PANEL) {
         for (int p = 0; p < k; p += DEPTH_BLOCK) {
             const int depth = k - p < DEPTH_BLOCK ? k - p : DEPTH_BLOCK;
             const float *panel = panels + (size_t)column * (size_t)k + (size_t)p * PANEL;
             for (int row = 0, rows; row < m; row += rows) {
                 rows = tile_rows(m - row);
-#define DO(constant)                                                                              \
-    multiply_tile(out + (size_t)row * (size_t)n + column, a + (size_t)row * (size_t)k + p, panel, \
-                  constant, n, k, depth, n - column, p == 0)
-                LSTM_FOR_ROWS(rows, DO)
-#undef DO
+                float *to = out + (size_t)row * (size_t)n + column;
+                const float *from = a + (size_t)row * (size_t)k + p;
+                if (n - column >= PANEL)
+                    add_product(to, (size_t)n, rows, from, (size_t)k, panel, depth);
+                else
+                    multiply_narrow(to, rows, n, from, k, panel, depth, n - column);
             }
         }
     }
