@@ -178,7 +178,7 @@ static enum status report_evaluation(struct train *train, const double sums[MODE
             TRY(add_figure(train, &event, "auc", auc, err));
     }
     train->part = TRAIN_PART_WRITE;
-    return train->contract->rank == 0 ? events_emit(train->events, &event, err) : STATUS_OK;
+    return train_report_values(train, &event, err);
 }
 
 enum status train_evaluate(struct train *train, struct error *err)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/version.h"
 #include "trainer/export/onnx_model.h"
 #include "trainer/export/safetensors.h"
@@ -12,6 +13,8 @@
 
 #define MODEL_FILE "model.safetensors"
 #define ONNX_FILE  "model.onnx"
+
+#define NUMBER_BYTES 24
 
 /* target (columns, rows) = the transpose of source (rows, columns). */
 static void transpose(float *target, const float *source, int64_t rows, int64_t columns)
@@ -59,7 +62,22 @@ static char *encode_results(const struct train_results *results)
     CLEANUP(json_cleanup) json_t *json = json_object();
     for (size_t i = 0; i < results->count; i++)
         (void)json_object_set_new(json, results->names[i], json_real(results->values[i]));
-    return json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+    return json_canonical(json);
+}
+
+/* The bytes that the spec's hash is of; NULL only when out of memory. */
+static char *encode_spec(const struct job_spec *spec)
+{
+    CLEANUP(json_cleanup) json_t *json = job_spec_encode(spec);
+    return json == NULL ? NULL : json_canonical(json);
+}
+
+/* Records that were trained on, each as often as it came up; every epoch ends with a smaller batch. */
+static int64_t samples_of_steps(const struct train *train)
+{
+    const int64_t epochs = train->step / train->steps_per_epoch;
+    const int64_t rest = (train->step % train->steps_per_epoch) * train->spec.training.batch_size;
+    return epochs * train->plan.records + rest;
 }
 
 /* The same model for other programs, where its family has such a form and it fits. */
@@ -96,19 +114,29 @@ static enum status write_model(struct train *train, struct error *err)
         return error_set(err, STATUS_NO_MEMORY, "export the model");
     TRY(collect(train, values, tensors, err));
 
-    char seed[24], steps[24];
-    (void)snprintf(seed, sizeof(seed), "%llu", (unsigned long long)train->spec.training.seed);
+    CLEANUP(free_cleanup) char *spec = encode_spec(&train->spec);
+    if (spec == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "export the model");
+    const struct training_spec *training = &train->spec.training;
+    char seed[NUMBER_BYTES], steps[NUMBER_BYTES], samples[NUMBER_BYTES];
+    (void)snprintf(seed, sizeof(seed), "%llu", (unsigned long long)training->seed);
     (void)snprintf(steps, sizeof(steps), "%lld", (long long)train->step);
+    (void)snprintf(samples, sizeof(samples), "%lld", (long long)samples_of_steps(train));
     /* Only what spec and data decide: the same job gives the same file, however often interrupted. */
     const struct safetensors_metadata metadata[] = {
         {"format", "pt"},
         {"model", train->model->ops->type},
+        {"spec", spec},
         {"spec_sha256", train->spec_sha256},
+        {"fit", train->training.fit == NULL ? "" : train->training.fit},
         {"data_train_sha256", train->training.sha256},
         {"data_eval_sha256", train->evaluation.sha256},
         {"seed", seed},
         {"steps", steps},
+        {"samples", samples},
         {"metrics", results},
+        {"sync", sync_registry[training->sync]->mode},
+        {"reproducible", train->sync->is_reproducible ? "yes" : "no"},
         {"reprise_version", REPRISE_VERSION},
         {"numerics", train->device.ops->describe(train->device.compute)},
     };

@@ -24,7 +24,7 @@
 #define SAFETENSORS_DIMS_MAX     4
 #define SAFETENSORS_TENSORS_MAX  1024
 #define SAFETENSORS_METADATA_MAX 32
-#define SAFETENSORS_HEADER_MAX   (4 * 1024 * 1024)
+#define SAFETENSORS_HEADER_MAX   (64 * 1024 * 1024) /* the format's own limit is 100 MB */
 #define SAFETENSORS_NAME_BYTES   128
 
 struct safetensors_tensor {
