@@ -144,6 +144,11 @@ static void far_release(struct compute *far, void *memory)
     (void)memory; /* the arena goes as a whole */
 }
 
+static size_t far_allocated(struct compute *far)
+{
+    return far->used;
+}
+
 static enum status far_upload(struct compute *far, void *target, const void *source, size_t bytes,
                               struct error *err)
 {
@@ -590,6 +595,7 @@ const struct compute_ops compute_far = {
     .describe = far_describe,
     .alloc = far_alloc,
     .release = far_release,
+    .allocated = far_allocated,
     .map_host = far_map_host,
     .unmap_host = far_unmap_host,
     .upload = far_upload,

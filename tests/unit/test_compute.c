@@ -597,6 +597,22 @@ static void an_absent_cuda_backend_is_said_so(void **state)
     assert_string_equal(err.text, "device \"tpu\" is neither cpu nor cuda");
 }
 
+static void allocated_bytes_are_counted(void **state)
+{
+    (void)state;
+    FOR_EACH_BACKEND(f)
+    {
+        const size_t before = f->ops->allocated(f->compute);
+        void *memory = NULL;
+        OK(f->ops->alloc(f->compute, 100000, &memory, &f->err));
+        const size_t more = f->ops->allocated(f->compute) - before;
+        assert_true(more >= 100000 && more < 110000);
+        f->ops->release(f->compute, memory);
+        if (f->ops == &compute_cpu)
+            assert_true(f->ops->allocated(f->compute) == before);
+    }
+}
+
 static void far_memory_kills_whoever_reads_it_from_the_host(void **state)
 {
     struct fixture *f = &((struct fixture *)*state)[1];
@@ -673,6 +689,7 @@ int main(void)
         cmocka_unit_test(rows_that_a_step_did_not_touch_keep_their_bits),
         cmocka_unit_test(a_missing_operation_is_named),
         cmocka_unit_test(an_absent_cuda_backend_is_said_so),
+        cmocka_unit_test(allocated_bytes_are_counted),
         cmocka_unit_test(far_memory_kills_whoever_reads_it_from_the_host),
         cmocka_unit_test(far_steps_are_recorded_once_and_replayed),
     };

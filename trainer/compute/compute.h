@@ -33,7 +33,7 @@
 
 #include "base/error.h"
 
-#define COMPUTE_ABI   3 /* bump with any change to struct compute_ops */
+#define COMPUTE_ABI   4 /* bump with any change to struct compute_ops */
 #define COMPUTE_ENTRY "reprise_compute_entry"
 #define COMPUTE_BLOCK 1024 /* floats whose squares make one partial sum */
 
@@ -132,6 +132,8 @@ struct compute_lstm_gradients {
     X(enum status, alloc, \
       (struct compute * compute, size_t bytes, void **out, struct error *err)) /* zeroed */ \
     X(void, release, (struct compute * compute, void *memory))                 /* accepts NULL */ \
+    /* Bytes of what alloc() gave and nobody released, and of the scratch memory of operations. */ \
+    X(size_t, allocated, (struct compute * compute)) \
     /* A read-only device view of host memory that outlives it: the memory itself where the device \
        can read it, a copy elsewhere. For whole datasets. */ \
     X(enum status, map_host, \

@@ -2,6 +2,7 @@
 #include "trainer/compute/cpu/cpu.h"
 
 #include <gnu/libc-version.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,6 @@ static const char *cpu_describe(struct compute *compute)
 
 static enum status cpu_alloc(struct compute *compute, size_t bytes, void **out, struct error *err)
 {
-    (void)compute;
     if (bytes > SIZE_MAX - CPU_ALIGNMENT)
         return error_set(err, STATUS_TOO_LARGE, "allocate %zu bytes", bytes);
     const size_t rounded = (bytes / CPU_ALIGNMENT + 1) * CPU_ALIGNMENT;
@@ -60,14 +60,21 @@ static enum status cpu_alloc(struct compute *compute, size_t bytes, void **out, 
     if (memory == NULL)
         return error_set(err, STATUS_NO_MEMORY, "allocate %zu bytes", bytes);
     memset(memory, 0, rounded);
+    compute->allocated += malloc_usable_size(memory);
     *out = memory;
     return STATUS_OK;
 }
 
 static void cpu_release(struct compute *compute, void *memory)
 {
-    (void)compute;
+    if (memory != NULL)
+        compute->allocated -= malloc_usable_size(memory);
     free(memory);
+}
+
+static size_t cpu_allocated(struct compute *compute)
+{
+    return compute->allocated + compute->scratch_bytes;
 }
 
 static enum status cpu_map_host(struct compute *compute, const void *host, size_t bytes,
@@ -126,6 +133,7 @@ const struct compute_ops compute_cpu = {
     .describe = cpu_describe,
     .alloc = cpu_alloc,
     .release = cpu_release,
+    .allocated = cpu_allocated,
     .map_host = cpu_map_host,
     .unmap_host = cpu_unmap_host,
     .upload = cpu_copy,

@@ -25,6 +25,7 @@ struct compute {
     int threads;
     void *scratch; /* of one operation at a time */
     size_t scratch_bytes;
+    size_t allocated; /* bytes, as the allocator rounds them */
     char text[CPU_TEXT_BYTES];
 };
 
