@@ -73,6 +73,23 @@ void gang_open(struct gang *gang)
     write_spec(gang, spec);
 }
 
+void gang_use(struct gang *gang, const char *name)
+{
+    char path[GANG_PATH_BYTES];
+    (void)snprintf(path, sizeof(path), "deploy/jobs/%s.json", name);
+    CLEANUP(json_cleanup) json_t *spec = json_load_file(path, 0, NULL);
+    assert_non_null(spec);
+    const json_t *root = json_object_get(json_object_get(spec, "data"), "root");
+    assert_true(json_is_string(root));
+    (void)snprintf(path, sizeof(path), "deploy/data/%s", json_string_value(root));
+    if (!fs_exists(path)) /* a real set's small part */
+        (void)snprintf(path, sizeof(path), "deploy/data/%s-small", json_string_value(root));
+    CLEANUP(free_cleanup) char *data = realpath(path, NULL);
+    assert_non_null(data);
+    (void)snprintf(gang->data, sizeof(gang->data), "%s", data);
+    write_spec(gang, spec);
+}
+
 void gang_close(struct gang *gang)
 {
     process_kill_all();

@@ -41,6 +41,8 @@ struct gang_start {
 
 /* A new folder with a spec: MLP 784-32-10 on the small MNIST, 400 steps of 64, a checkpoint every 50. */
 void gang_open(struct gang *gang);
+/* Takes the job of deploy/jobs/<name>.json and its data in deploy/data/<its root> instead. */
+void gang_use(struct gang *gang, const char *name);
 void gang_close(struct gang *gang); /* kills what runs, removes the folder */
 /* As cluster_spec_set(): gang_set(g, "training.steps", json_integer(5)); NULL deletes. */
 void gang_set(struct gang *gang, const char *path, json_t *value);
