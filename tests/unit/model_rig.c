@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RIG_TABLES_MAX 16
-
 static void *allocate(struct model_rig *rig, size_t bytes)
 {
     void *memory = NULL;
@@ -153,8 +151,7 @@ static void run_issue(struct model_rig *rig, struct issue *what)
     key = key << 12 | (uint64_t)rig->shape.rows;
     for (size_t i = 0; i < COUNT_OF(rig->shape.dims); i++)
         key = key << 16 ^ (uint64_t)rig->shape.dims[i];
-    assert_ok(rig->device.ops->run(rig->device.compute, key, issue, what, &rig->err),
-              &rig->err);
+    assert_ok(rig->device.ops->run(rig->device.compute, key, issue, what, &rig->err), &rig->err);
 }
 
 void rig_train(struct model_rig *rig)
@@ -167,7 +164,7 @@ void rig_evaluate(struct model_rig *rig, bool with_scores)
     run_issue(rig, &(struct issue){.rig = rig, .evaluates = true, .scores = with_scores});
 }
 
-static size_t list_tables(const struct model_rig *rig, struct optim_table out[RIG_TABLES_MAX])
+size_t rig_tables(const struct model_rig *rig, struct optim_table out[RIG_TABLES_MAX])
 {
     size_t count = 0, tables = 0;
     const struct parameter *parameters = rig->model->ops->parameters(rig->model, &count);
@@ -190,7 +187,7 @@ void rig_train_with(struct model_rig *rig, const struct optim_ops *optim, int st
                                       .device = rig->device,
                                       .count = rig->count,
                                       .tables = tables,
-                                      .table_count = list_tables(rig, tables)};
+                                      .table_count = rig_tables(rig, tables)};
     struct issue what = {.rig = rig};
     const int64_t records = rig->model->ops->records(rig->model, set, true);
     assert_ok(optim->open(&parts, &what.optim, &rig->err), &rig->err);

@@ -10,7 +10,8 @@
 #include "trainer/model/model.h"
 #include "trainer/optim/optim.h"
 
-#define RIG_ROWS_MAX 64
+#define RIG_ROWS_MAX   64
+#define RIG_TABLES_MAX 16
 
 struct model_rig {
     struct error err;
@@ -52,6 +53,8 @@ void rig_clear(struct model_rig *rig); /* gradients, flags and sums to zero */
 /* Inside run(), adding to gradients and sums. */
 void rig_train(struct model_rig *rig);
 void rig_evaluate(struct model_rig *rig, bool with_scores);
+/* The tables that an optimizer updates sparsely; their number. */
+size_t rig_tables(const struct model_rig *rig, struct optim_table out[RIG_TABLES_MAX]);
 /* `steps` steps of an optimizer over the records 0.. in turn; the parameters and sums of the end. */
 void rig_train_with(struct model_rig *rig, const struct optim_ops *optim, int steps, int rows,
                     float *out_parameters, float out_sums[MODEL_METRICS_MAX]);

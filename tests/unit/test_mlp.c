@@ -9,6 +9,7 @@
 
 #include "tests/unit/compute_far.h"
 #include "tests/unit/model_rig.h"
+#include "tests/unit/trajectory.h"
 
 enum { RECORDS = 40, WIDTH = 12, CLASSES = 5, ROWS = 16 };
 
@@ -191,6 +192,13 @@ static void initial_values_fill_the_interval_of_each_layer(void **state)
     rig_close(&f.rig);
 }
 
+static void twenty_steps_are_pytorchs(void **state)
+{
+    (void)state;
+    trajectory_check("mlp_relu_softmax", &compute_cpu);
+    trajectory_check("mlp_relu_softmax", &compute_far);
+}
+
 /* ------------------------------------------------------------------ on a far device */
 
 static void training_on_a_far_device_gives_the_same_bits(void **state)
@@ -225,6 +233,7 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_finite_differences),
         cmocka_unit_test(a_step_adds_to_gradients_and_sums),
         cmocka_unit_test(initial_values_fill_the_interval_of_each_layer),
+        cmocka_unit_test(twenty_steps_are_pytorchs),
         cmocka_unit_test(training_on_a_far_device_gives_the_same_bits),
     };
     return cmocka_run_group_tests_name("mlp", tests, NULL, NULL);
