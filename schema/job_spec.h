@@ -33,7 +33,8 @@
 #define DATA_COLUMN_BYTES        64
 #define DATA_SEPARATOR_BYTES     8
 #define METRIC_NAME_BYTES        32
-#define JOB_SPEC_BYTES_MAX       (64 * KIB)
+#define JOB_SPEC_BYTES_MAX \
+    (256 * KIB) /* as POST /v1/jobs takes; the largest complete spec has less */
 
 enum model_type { MODEL_MLP, MODEL_BILSTM, MODEL_NCF };
 enum activation { ACTIVATION_RELU, ACTIVATION_GELU, ACTIVATION_TANH };

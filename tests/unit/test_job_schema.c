@@ -448,6 +448,43 @@ static void the_schema_refuses_every_invalid_example_that_it_can(void **state)
     assert_true(for_each_example("invalid", check_refused) >= 150);
 }
 
+/* ------------------------------------------------------------------ the page for people */
+
+/* Each name of a property stands in the page as code. */
+static size_t find_in_page(const char *page, const json_t *node)
+{
+    size_t found = 0;
+    const char *key = NULL;
+    const json_t *property = NULL;
+    json_object_foreach(json_iterable(json_object_get(node, "properties")), key, property) {
+        const char *at = strstr(page, key);
+        while (at != NULL &&
+               (strchr("` {.", at[-1]) == NULL || strchr("`,:}", at[strlen(key)]) == NULL))
+            at = strstr(at + 1, key);
+        if (at == NULL)
+            fail_msg("schema/job_spec.md does not name \"%s\"", key);
+        found++;
+    }
+    return found;
+}
+
+static void the_page_of_fields_names_every_one(void **state)
+{
+    (void)state;
+    struct error err = {.status = STATUS_OK};
+    CLEANUP(buf_clear) struct buf page;
+    buf_init(&page, MIB);
+    assert_ok(fs_read_file("schema/job_spec.md", &page, &err), &err);
+    size_t found = find_in_page(page.data, schema);
+    const char *key = NULL;
+    const json_t *part = NULL;
+    json_object_foreach(json_iterable(json_object_get(schema, "properties")), key, part)
+        found += find_in_page(page.data, part);
+    json_object_foreach(json_iterable(json_object_get(schema, "$defs")), key, part)
+        found += find_in_page(page.data, part);
+    assert_true(found >= 120);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +492,7 @@ int main(void)
         cmocka_unit_test(what_is_encoded_is_in_the_schema_with_its_defaults),
         cmocka_unit_test(the_schema_takes_every_valid_example),
         cmocka_unit_test(the_schema_refuses_every_invalid_example_that_it_can),
+        cmocka_unit_test(the_page_of_fields_names_every_one),
     };
     return cmocka_run_group_tests(tests, open_schema, close_schema);
 }
