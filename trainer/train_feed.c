@@ -229,9 +229,10 @@ enum status feeder_step(struct feeder *feeder, int64_t step, struct feed_step **
         (void)pthread_cond_signal(&feeder->taken);
     while (feeder->next <= step && feeder->failure.status == STATUS_OK)
         (void)pthread_cond_wait(&feeder->made, &feeder->mutex);
+    const bool is_made = feeder->next > step; /* a failure counts at its own step */
     const struct error failure = feeder->failure;
     (void)pthread_mutex_unlock(&feeder->mutex);
-    if (failure.status != STATUS_OK)
+    if (!is_made)
         return error_set(err, failure.status, "%s", failure.text);
     *out = slot_of(feeder, step);
     return STATUS_OK;
