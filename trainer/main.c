@@ -7,23 +7,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "trainer/evaluate.h"
 #include "trainer/makedata.h"
 #include "trainer/numerics.h"
+#include "trainer/places.h"
 #include "trainer/train.h"
 
-#define WORDS_MAX 2 /* verb, spec */
+#define WORDS_MAX      2 /* verb, spec */
+#define LINE_BYTES_MAX (64 * KIB)
 
 struct config {
     const char *data;
     const char *output;
     const char *cache;
+    const char *file;
+    const char *labels;
     bool resume;
     int64_t rows;
     int64_t seed;
@@ -35,7 +39,11 @@ static const struct option_row options[] = {
     {"output", OPTION_TEXT, offsetof(struct config, output), .value = "DIR",
      .help = "folder for model, events and checkpoints"},
     {"cache", OPTION_TEXT, offsetof(struct config, cache), .value = "DIR",
-     .help = "folder for decoded data (default: OUTPUT/cache)"},
+     .help = "folder for decoded data (default: OUTPUT/cache; evaluate: one that is removed)"},
+    {"file", OPTION_TEXT, offsetof(struct config, file), .value = "NAME",
+     .help = "evaluate: this file of the folder instead of the job's evaluation part"},
+    {"labels", OPTION_TEXT, offsetof(struct config, labels), .value = "NAME",
+     .help = "evaluate: the labels of --file, where they are in a file of their own"},
     {"resume", OPTION_FLAG, offsetof(struct config, resume),
      .help = "go on from the newest checkpoint in OUTPUT"},
     {"rows", OPTION_INT, offsetof(struct config, rows), .value = "N", .min = MAKEDATA_ROWS_MIN,
@@ -46,12 +54,16 @@ static const struct option_row options[] = {
 
 static const struct option_program program = {
     .name = "reprise-trainer",
-    .synopsis = "[train SPEC.json | decode SPEC.json | make-data KIND | numerics] [options]",
+    .synopsis =
+        "[train SPEC.json | decode SPEC.json | evaluate MODEL.safetensors | make-data KIND |\n"
+        "       numerics] [options]",
     .about =
         "Trains one rank of a job. Without arguments the job comes from the environment that an\n"
         "agent sets up. `train` runs one rank alone and prints the final metrics as a line of\n"
-        "JSON; `decode` fills the cache of decoded data; `make-data` writes an invented data set\n"
-        "(table, text, interactions) into OUTPUT; `numerics` names this machine's arithmetic.",
+        "JSON; `decode` fills the cache of decoded data; `evaluate` prints a saved model's metrics "
+        "as\n"
+        "a line of JSON; `make-data` writes an invented data set (table, text, interactions) into\n"
+        "OUTPUT; `numerics` names this machine's arithmetic.",
     .rows = options,
     .epilogue = "exit codes:\n"
                 "  0 done, 64 bad spec or usage, 65 bad data, 69 peer lost, 70 internal error,\n"
@@ -101,18 +113,13 @@ struct places {
     char checkpoints[PATH_MAX];
 };
 
-/* DIR itself, or DIR/<root> if that is a folder. */
 static enum status locate_data(const char *folder, const char *spec_path, char out[PATH_MAX],
                                struct error *err)
 {
     struct job_spec spec;
     char sha256[SHA256_HEX_BYTES];
     TRY(train_spec_load(spec_path, &spec, sha256, err));
-    struct stat found;
-    TRY(fs_path(out, PATH_MAX, err, "%s/%s", folder, spec.data.root));
-    if (stat(out, &found) == 0 && S_ISDIR(found.st_mode))
-        return STATUS_OK;
-    return fs_path(out, PATH_MAX, err, "%s", folder);
+    return places_find_data(folder, spec.data.root, out, err);
 }
 
 static enum status prepare_output(const struct config *config, struct places *places,
@@ -227,14 +234,51 @@ static int run_make_data(const struct config *config, const char *kind)
     return TRAINER_EXIT_DONE;
 }
 
-static int run_numerics(void)
+static int run_evaluate(const struct config *config, const char *model)
 {
+    struct error err = {.status = STATUS_OK};
+    if (config->data == NULL) {
+        (void)error_set(&err, STATUS_INVALID, "evaluate needs --data DIR");
+        return fail(&err, EXIT_USAGE);
+    }
+    CLEANUP(places_cache_close) struct places_cache cache;
+    if (places_cache_open(config->cache, &cache, &err) != STATUS_OK)
+        return fail(&err, TRAINER_EXIT_CANNOT_WRITE);
+    const struct evaluate_request request = {.model = model,
+                                             .data = config->data,
+                                             .file = config->file,
+                                             .labels = config->labels,
+                                             .cache = cache.path};
+    CLEANUP(buf_clear) struct buf line;
+    buf_init(&line, LINE_BYTES_MAX);
+    const enum trainer_exit code = evaluate_run(&request, &line, &err);
+    if (code != TRAINER_EXIT_DONE)
+        return fail(&err, (int)code);
+    return fputs(line.data, stdout) < 0 ? TRAINER_EXIT_CANNOT_WRITE : TRAINER_EXIT_DONE;
+}
+
+static int run_numerics(const struct config *config, const char *unused)
+{
+    (void)config;
+    (void)unused;
     struct error err = {.status = STATUS_OK};
     char line[NUMERICS_LINE_BYTES];
     if (numerics_describe(line, &err) != STATUS_OK)
         return fail(&err, TRAINER_EXIT_INTERNAL);
     return puts(line) < 0 ? TRAINER_EXIT_CANNOT_WRITE : TRAINER_EXIT_DONE;
 }
+
+struct verb {
+    const char *name;
+    int words; /* itself and what follows */
+    int (*run)(const struct config *config, const char *word);
+};
+
+static const struct verb verbs[] = {
+    {"train", WORDS_MAX, run_alone},       {"decode", WORDS_MAX, run_decode},
+    {"evaluate", WORDS_MAX, run_evaluate}, {"make-data", WORDS_MAX, run_make_data},
+    {"numerics", 1, run_numerics},
+};
 
 int main(int argc, char **argv, char **environment)
 {
@@ -252,14 +296,10 @@ int main(int argc, char **argv, char **environment)
     case OPTION_RUN:
         break;
     }
-    if (words == WORDS_MAX && strcmp(argv[1], "train") == 0)
-        return run_alone(&config, argv[2]);
-    if (words == WORDS_MAX && strcmp(argv[1], "decode") == 0)
-        return run_decode(&config, argv[2]);
-    if (words == WORDS_MAX && strcmp(argv[1], "make-data") == 0)
-        return run_make_data(&config, argv[2]);
-    if (words == 1 && strcmp(argv[1], "numerics") == 0)
-        return run_numerics();
+    for (size_t i = 0; i < COUNT_OF(verbs); i++) {
+        if (words == verbs[i].words && strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].run(&config, words == WORDS_MAX ? argv[2] : NULL);
+    }
     option_print_help(&program);
     return EXIT_USAGE;
 }

@@ -73,7 +73,7 @@ static enum status train_through(struct train *train, const struct contract *con
 }
 
 /* What the failure of a part means to whoever decides about a retry: schema/exit_code.h. */
-static enum trainer_exit exit_of(enum train_part part, enum status status)
+enum trainer_exit train_exit_of(enum train_part part, enum status status)
 {
     static const enum trainer_exit exits[TRAIN_PART_COUNT] = {
         [TRAIN_PART_SPEC] = TRAINER_EXIT_BAD_SPEC,       [TRAIN_PART_DATA] = TRAINER_EXIT_BAD_DATA,
@@ -95,7 +95,7 @@ enum trainer_exit train_run(struct train *train, const struct contract *contract
     const enum status status = train_through(train, contract, err);
     if (status == STATUS_OK)
         return train->stopped ? TRAINER_EXIT_STOPPED : TRAINER_EXIT_DONE;
-    const enum trainer_exit code = exit_of(train->part, status);
+    const enum trainer_exit code = train_exit_of(train->part, status);
     if (train->comm != NULL)
         train->comm->ops->abort(train->comm); /* so that the others do not wait for us */
     if (train->events != NULL)

@@ -22,6 +22,7 @@
 #include "trainer/data/data.h"
 #include "trainer/events.h"
 #include "trainer/model/model.h"
+#include "trainer/model_file.h"
 #include "trainer/progress.h"
 #include "trainer/sync/grad_tree.h"
 #include "trainer/sync/sync.h"
@@ -63,7 +64,7 @@ struct train {
     char spec_sha256[SHA256_HEX_BYTES];
     enum train_part part; /* what is being done */
 
-    struct events *events;
+    struct events *events;  /* NULL: an evaluation alone, which reports nothing */
     struct tfevents *board; /* rank 0's, from its first metric on; else NULL */
     struct progress_page *progress;
     struct dataset training, evaluation; /* evaluation.count is 0: none */
@@ -113,6 +114,14 @@ struct train {
 enum trainer_exit train_run(struct train *train, const struct contract *contract,
                             struct error *err);
 void train_close(struct train *train);
+/* The exit code of a failure. */
+enum trainer_exit train_exit_of(enum train_part part, enum status status);
+/*
+ * Opens a saved model on the data of its spec, to be evaluated and not trained: data, device, model and
+ * its parameters; nobody else, and nothing is reported. The contract names data and cache.
+ */
+MUST_CHECK enum status train_open_saved(struct train *train, const struct contract *contract,
+                                        const struct model_file *file, struct error *err);
 /* Decodes the spec and hashes its complete canonical form. */
 MUST_CHECK enum status train_spec_load(const char *path, struct job_spec *out,
                                        char out_sha256[SHA256_HEX_BYTES], struct error *err);

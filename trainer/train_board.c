@@ -31,7 +31,7 @@ static enum status open_board(struct train *train, struct error *err)
 
 enum status train_report_values(struct train *train, struct wire_event *event, struct error *err)
 {
-    if (train->contract->rank != 0)
+    if (train->contract->rank != 0 || train->events == NULL)
         return STATUS_OK;
     TRY(events_emit(train->events, event, err));
     if (train->board == NULL)

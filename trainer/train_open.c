@@ -426,6 +426,22 @@ enum status train_open(struct train *train, const struct contract *contract, str
     return STATUS_OK;
 }
 
+enum status train_open_saved(struct train *train, const struct contract *contract,
+                             const struct model_file *file, struct error *err)
+{
+    *train = (struct train){.contract = contract, .part = TRAIN_PART_SPEC, .spec = file->spec};
+    TRY(progress_open(NULL, &train->progress, err));
+    train->part = TRAIN_PART_DATA;
+    TRY(open_data(train, err));
+    train->part = TRAIN_PART_DEVICE;
+    TRY(open_device(train, err));
+    TRY(open_model(train, err));
+    TRY(allocate_vectors(train, err));
+    TRY(comm_self_open(&train->comm, err));
+    train->part = TRAIN_PART_DATA; /* to who asks, the model is data */
+    return model_file_load(file, train->model, train->device, train->parameters, err);
+}
+
 void train_close(struct train *train)
 {
     const struct device device = train->device;

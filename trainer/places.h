@@ -1,0 +1,25 @@
+#ifndef TRAINER_PLACES_H
+#define TRAINER_PLACES_H
+
+/* places.h - where a person's data lie, and where what is decoded from them goes for a while. */
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* FOLDER/<root> if that is a folder, else FOLDER itself. */
+MUST_CHECK enum status places_find_data(const char *folder, const char *root, char out[PATH_MAX],
+                                        struct error *err);
+
+struct places_cache {
+    char path[PATH_MAX];
+    bool is_temporary; /* removed by places_cache_close() */
+};
+
+/* `folder`, made if it is missing; NULL: a new one in /tmp. */
+MUST_CHECK enum status places_cache_open(const char *folder, struct places_cache *out,
+                                         struct error *err);
+void places_cache_close(struct places_cache *cache);
+
+#endif
