@@ -32,7 +32,7 @@
 
 #define CHECKPOINT_SHARD_NAME  "shard-00000-of-00001"
 #define CHECKPOINT_EXTRAS_MAX  4
-#define CHECKPOINT_STATE_BYTES 4096
+#define CHECKPOINT_STATE_BYTES 8192
 
 /* What travels beside the vectors. */
 struct checkpoint_record {
@@ -47,7 +47,7 @@ struct checkpoint_record {
 /* A vector of the parameters' layout in host memory. */
 struct checkpoint_extra {
     const char *name;       /* "best": its tensors are "best.<parameter>" */
-    float *values;          /* (parameter count) */
+    float *values;          /* (parameter count); NULL where it is not wanted: not on rank 0 */
     const bool *is_present; /* whether it is written; NULL: always */
 };
 

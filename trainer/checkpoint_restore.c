@@ -128,8 +128,11 @@ static enum status take_vectors(const struct checkpoint_state *state, uint32_t e
     for (int i = 0; i < state->sync->optim->state_count; i++)
         TRY(state->sync->ops->put_state(state->sync, i, values += floats, err));
     for (size_t i = 0; i < state->extra_count; i++) {
-        if ((extras >> i & 1) != 0)
-            memcpy(state->extras[i].values, values += floats, bytes);
+        if ((extras >> i & 1) == 0)
+            continue;
+        values += floats;
+        if (state->extras[i].values != NULL)
+            memcpy(state->extras[i].values, values, bytes);
     }
     return STATUS_OK;
 }

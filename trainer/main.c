@@ -146,6 +146,8 @@ static void print_results(const struct train *train)
                                   json_real(train->results.values[i]));
     (void)json_object_set_new(line, "steps", json_integer(train->step));
     (void)json_object_set_new(line, "samples_per_second", json_real(train->samples_per_second));
+    (void)json_object_set_new(line, "memory_plan_bytes", json_integer(train->memory.total));
+    (void)json_object_set_new(line, "memory_peak_bytes", json_integer(train->memory.peak));
     (void)json_object_set_new(line, "model", json_string(train->model_path));
     (void)json_object_set_new(line, "sha256", json_string(train->model_sha256));
     CLEANUP(free_cleanup) char *text = json_dumps(line, JSON_COMPACT);

@@ -21,6 +21,7 @@ static enum status save_if_agreed(struct train *train, struct error *err)
                                        .window_rows = train->window.rows};
     for (int i = 0; i < MODEL_METRICS_MAX; i++)
         record.window_sums[i] = train->window.sums[i];
+    TRY(train_guard_record(train, &record, err));
     TRY(checkpoints_take(train->checkpoints, &record, err));
     progress_enter(train->progress, PROGRESS_STEP);
     return STATUS_OK;
@@ -36,20 +37,40 @@ static enum status settle(struct train *train, struct error *err)
     return train->comm->ops->barrier(train->comm, err);
 }
 
-/* To the last step, or to the one after which the ranks agreed to stop. */
+/* Also right after a resume: it may have been cut off. */
+static enum status evaluate_if_due(struct train *train, struct error *err)
+{
+    if (!train_evaluation_is_due(train))
+        return STATUS_OK;
+    TRY(train_evaluate(train, err));
+    return train->guard.must_go_back ? STATUS_OK : train_early_observe(train, err);
+}
+
+static enum status take_step(struct train *train, struct error *err)
+{
+    TRY(train_step(train, err));
+    if (train->guard.must_go_back)
+        return STATUS_OK; /* it does not count */
+    TRY(train_report_step(train, err));
+    TRY(train_guard_step(train, err));
+    return save_if_agreed(train, err);
+}
+
+/* To the last step, or to the one after which the ranks agreed to stop, or that early stopping ends. */
 static enum status train_all(struct train *train, struct error *err)
 {
     progress_enter(train->progress, PROGRESS_STEP);
+    TRY(train_guard_begin(train, err));
     for (;;) {
-        if (train_evaluation_is_due(
-                train)) /* also right after a resume: it may have been cut off */
-            TRY(train_evaluate(train, err));
-        if (train->step == train->total_steps)
-            return STATUS_OK;
-        TRY(train_step(train, err));
-        TRY(train_report_step(train, err));
-        TRY(save_if_agreed(train, err));
-        if (train->stop_agreed) {
+        TRY(evaluate_if_due(train, err));
+        if (!train->guard.must_go_back) {
+            if (train->step == train->total_steps || train->guard.stops_early)
+                return STATUS_OK;
+            TRY(take_step(train, err));
+        }
+        if (train->guard.must_go_back) {
+            TRY(train_guard_go_back(train, err));
+        } else if (train->stop_agreed) {
             train->stopped = true;
             return STATUS_OK;
         }
@@ -67,7 +88,9 @@ static enum status train_through(struct train *train, const struct contract *con
     TRY(settle(train, err));
     if (train->stopped)
         return train_report_finished(train, "stopped", NULL, err);
+    TRY(train_early_finish(train, err));
     TRY(train_export(train, err));
+    TRY(train_plan_check(train, err));
     progress_enter(train->progress, PROGRESS_DONE);
     return train_report_finished(train, "succeeded", NULL, err);
 }

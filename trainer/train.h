@@ -27,9 +27,10 @@
 #include "trainer/sync/grad_tree.h"
 #include "trainer/sync/sync.h"
 #include "trainer/train_feed.h"
+#include "trainer/train_guard.h"
+#include "trainer/train_plan.h"
 
-#define TRAIN_EVAL_ROWS   256 /* rows of one evaluation call */
-#define TRAIN_RESULTS_MAX (2 * MODEL_METRICS_MAX)
+#define TRAIN_EVAL_ROWS 256 /* rows of one evaluation call */
 
 /* What part of the work failed: decides the exit code. */
 enum train_part {
@@ -49,13 +50,6 @@ struct train_window {
     int64_t rows;
     int64_t timed_rows; /* those of this process: a resumed window also has older ones */
     int64_t started_ns; /* monotonic, moved on by pauses that are no training */
-};
-
-/* Named figures of the end: deterministic ones only, they travel with the model. */
-struct train_results {
-    size_t count;
-    char names[TRAIN_RESULTS_MAX][EVENT_VALUE_NAME_BYTES];
-    double values[TRAIN_RESULTS_MAX];
 };
 
 struct train {
@@ -105,6 +99,8 @@ struct train {
     int64_t training_started_ns; /* monotonic, moved on by evaluations */
     double samples_per_second;   /* of this attempt, once it is through */
     struct train_results results;
+    struct train_guard guard;
+    struct train_plan memory;
     char model_path[PATH_BYTES_MAX];
     uint64_t model_bytes; /* of the file */
     char model_sha256[SHA256_HEX_BYTES];
@@ -144,8 +140,6 @@ enum status train_report_finished(struct train *train, const char *status, const
                                   struct error *err);
 MUST_CHECK enum status train_warn(struct train *train, struct error *err, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
-/* Sets a figure of the end; a name again replaces it. */
-void train_results_set(struct train_results *results, const char *name, double value);
 bool train_evaluation_is_due(const struct train *train);
 MUST_CHECK enum status train_evaluate(struct train *train, struct error *err);
 /* Rank 0 writes the model file; all ranks come together before and after. */

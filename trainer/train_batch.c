@@ -126,6 +126,9 @@ static enum status issue_step(void *context, struct error *err)
         if (train->tree != NULL)
             TRY(grad_tree_fold(train->tree, c, err));
     }
+    const float *tail = train->gradients + train->parameter_count + train->flag_count;
+    TRY(train->device.ops->copy(train->device.compute, train->guard.own_loss, tail + SYNC_TAIL_SUMS,
+                                sizeof(float), err));
     return train->sync->ops->step(train->sync, err);
 }
 
@@ -138,13 +141,13 @@ static enum status read_tail(struct train *train, struct error *err)
                                     sizeof(tail), err));
     train->checkpoint_agreed = tail[SYNC_TAIL_WANTS_CHECKPOINT] > 0.0F;
     train->stop_agreed = tail[SYNC_TAIL_WANTS_STOP] > 0.0F;
-    const float loss = tail[SYNC_TAIL_SUMS];
-    if (!isfinite(loss))
-        return error_set(err, STATUS_INVALID, "step %lld: the loss is %s",
-                         (long long)train->step + 1, isnan(loss) ? "not a number" : "infinite");
+    const int64_t rows = (int64_t)tail[SYNC_TAIL_ROWS]; /* with staleness, of an older step */
+    if (rows > 0)
+        TRY(train_guard_loss(train, (double)tail[SYNC_TAIL_SUMS] / (double)rows, err));
+    if (train->guard.must_go_back)
+        return STATUS_OK;
     for (int i = 0; i < train->model->ops->sum_count; i++)
         train->window.sums[i] += (double)tail[SYNC_TAIL_SUMS + i];
-    const int64_t rows = (int64_t)tail[SYNC_TAIL_ROWS]; /* with staleness, of an older step */
     train->window.rows += rows;
     train->window.timed_rows += rows;
     return STATUS_OK;
@@ -160,11 +163,13 @@ enum status train_step(struct train *train, struct error *err)
     for (int c = 0; c < calls_of(train); c++)
         TRY(device->ops->upload(device->compute, train->device_feed + block_offset(train, c),
                                 step->calls[c].block, step->calls[c].bytes, err));
-    TRY(train->sync->ops->prepare(train->sync, train->step + 1, 1.0, err));
+    TRY(train->sync->ops->prepare(train->sync, train->step + 1, train_guard_lr_factor(train), err));
 
     struct step_context context = {.train = train, .step = step};
     TRY(device->ops->run(device->compute, step_key(train, step), issue_step, &context, err));
     TRY(read_tail(train, err));
+    if (train->guard.must_go_back)
+        return STATUS_OK;
     train->step++;
     train->step_rows = step->rows;
     progress_step(train->progress, train->step);

@@ -152,8 +152,7 @@ static enum status add_figure(struct train *train, struct wire_event *event, con
     (void)snprintf(value->name, sizeof(value->name), "eval_%s", name);
     value->value = figure;
     if (!isfinite(figure))
-        return error_set(err, STATUS_INVALID, "step %lld: %s is not finite", (long long)train->step,
-                         value->name);
+        return train_guard_figure(train, value->name, err);
     train_results_set(&train->results, value->name, figure);
     return STATUS_OK;
 }
@@ -177,6 +176,8 @@ static enum status report_evaluation(struct train *train, const double sums[MODE
         if (defined)
             TRY(add_figure(train, &event, "auc", auc, err));
     }
+    if (train->guard.must_go_back)
+        return STATUS_OK;
     train->part = TRAIN_PART_WRITE;
     return train_report_values(train, &event, err);
 }

@@ -207,6 +207,12 @@ void feeder_close(struct feeder *feeder)
     free(feeder);
 }
 
+size_t feeder_bytes(const struct feeder *feeder)
+{
+    const struct feed_plan *plan = &feeder->plan;
+    return (size_t)feeder->steps * (size_t)(plan->calls > 0 ? plan->calls : 1) * plan->block_bytes;
+}
+
 /* With the mutex held: drops what was made ahead and begins at `step`. */
 static void begin_anew(struct feeder *feeder, int64_t step)
 {

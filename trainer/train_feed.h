@@ -59,7 +59,8 @@ int64_t feed_batch_rows(const struct feed_plan *plan, int64_t step);
 /* Begins with `first_step`. */
 MUST_CHECK enum status feeder_open(const struct feed_plan *plan, int64_t first_step,
                                    struct feeder **out, struct error *err);
-void feeder_close(struct feeder *feeder); /* accepts NULL */
+void feeder_close(struct feeder *feeder);         /* accepts NULL */
+size_t feeder_bytes(const struct feeder *feeder); /* of its ring */
 /*
  * The blocks of `step`, valid until the next call. Steps come one after the other; another step than
  * the next one makes the feeder begin anew there.

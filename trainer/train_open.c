@@ -321,11 +321,13 @@ static enum status initialise(struct train *train, struct error *err)
                                      train->parameter_count * sizeof(float), err);
 }
 
-static void take_up(struct train *train, const struct checkpoint_record *record)
+static enum status take_up(struct train *train, const struct checkpoint_record *record,
+                           struct error *err)
 {
     train->step = record->step;
     memcpy(train->window.sums, record->window_sums, sizeof(train->window.sums));
     train->window.rows = record->window_rows;
+    return train_guard_take_up(train, record, err);
 }
 
 /* Tries the newest checkpoint, then older ones; a damaged one is named in a warning and passed over. */
@@ -347,9 +349,8 @@ static enum status restore_newest(struct train *train, const struct checkpoint_s
         const enum status status =
             checkpoint_restore(folder, train->spec_sha256, step, state, &record, &extras, &cause);
         if (status == STATUS_OK) {
-            take_up(train, &record);
             *out_found = true;
-            return STATUS_OK;
+            return take_up(train, &record, err);
         }
         if (status != STATUS_CORRUPT)
             return error_set(err, status, "%s", cause.text);
@@ -374,17 +375,19 @@ static enum status restore(struct train *train, const struct checkpoint_state *s
     uint32_t extras = 0;
     TRY(checkpoint_restore(contract->resume_from, train->spec_sha256, contract->resume_step, state,
                            &record, &extras, err));
-    take_up(train, &record);
-    return STATUS_OK;
+    return take_up(train, &record, err);
 }
 
 static enum status open_checkpoints(struct train *train, struct error *err)
 {
     const struct contract *contract = train->contract;
-    const struct checkpoint_state state = {.device = train->device,
-                                           .model = train->model,
-                                           .sync = train->sync,
-                                           .parameters = train->parameters};
+    struct checkpoint_state state = {.device = train->device,
+                                     .model = train->model,
+                                     .sync = train->sync,
+                                     .parameters = train->parameters};
+    train->part = TRAIN_PART_SPEC;
+    TRY(train_guard_open(train, &state, err));
+    train->part = TRAIN_PART_RESTORE;
     struct checkpoint_options options = {
         .folder = contract->checkpoint_dir,
         .job_id = contract->job_id,
@@ -416,10 +419,12 @@ enum status train_open(struct train *train, const struct contract *contract, str
     train->part = TRAIN_PART_GANG;
     TRY(open_gang(train, err));
     train->part = TRAIN_PART_DEVICE;
+    const size_t before = train->device.ops->allocated(train->device.compute);
     TRY(open_sync(train, err));
-    train->part = TRAIN_PART_RESTORE;
+    const size_t sync_bytes = train->device.ops->allocated(train->device.compute) - before;
     TRY(open_checkpoints(train, err));
     TRY(feeder_open(&train->plan, train->step, &train->feeder, err));
+    train_plan_make(train, sync_bytes);
     train->window.started_ns = clock_mono_ns();
     train->training_started_ns = train->window.started_ns;
     train->checkpoint_mono_ms = clock_mono_ms();
@@ -455,6 +460,7 @@ void train_close(struct train *train)
         train->model->ops->close(train->model);
     dataset_close(&train->training);
     dataset_close(&train->evaluation);
+    train_guard_close(train);
     if (device.compute != NULL) {
         device.ops->release(device.compute, train->parameters);
         device.ops->release(device.compute, train->gradients);

@@ -22,19 +22,6 @@ static void add_value(struct wire_event *event, const char *prefix, const char *
     slot->value = value;
 }
 
-void train_results_set(struct train_results *results, const char *name, double value)
-{
-    size_t i = 0;
-    while (i < results->count && strcmp(results->names[i], name) != 0)
-        i++;
-    if (i == TRAIN_RESULTS_MAX)
-        return;
-    if (i == results->count)
-        results->count++;
-    (void)text_copy(results->names[i], sizeof(results->names[i]), name);
-    results->values[i] = value;
-}
-
 /* The epoch that the newest step belongs to. */
 static int64_t epoch_of_step(const struct train *train)
 {
@@ -112,6 +99,8 @@ enum status train_report_finished(struct train *train, const char *status, const
             add_value(&event, "", train->results.names[i], train->results.values[i]);
         if (train->samples_per_second > 0.0) /* nothing was left to train: no speed */
             add_value(&event, "", "samples_per_second", train->samples_per_second);
+        add_value(&event, "", "memory_plan_bytes", (double)train->memory.total);
+        add_value(&event, "", "memory_peak_bytes", (double)train->memory.peak);
     }
     return events_emit(train->events, &event, err);
 }
