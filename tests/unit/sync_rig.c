@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,18 +129,21 @@ static int train(const struct problem *problem, const struct sync_parts *parts, 
 {
     struct comm *comm = parts->comm;
     float *tail = problem->gradients + problem->count + problem->flags;
-    const int lag = (int)problem->what->training.staleness;
+    const int lag = comm->world_size == 1 ? 0 : (int)problem->what->training.staleness;
     for (int step = 0; step < problem->what->steps; step++) {
         if (problem->what->killed_rank == comm->rank && comm->rank > 0 && step == 3)
             (void)raise(SIGKILL);
         if (problem->what->slow_rank == comm->rank && comm->rank > 0)
             clock_sleep_ms(1);
+        atomic_store(&result->begun[comm->rank], step + 1);
         GANG_TRY(compute_gradients(problem, parts, step, sync->clears_gradients, err));
         tail[SYNC_TAIL_WANTS_STOP] = comm->rank == comm->world_size - 1 && step == 2 ? 1.0F : 0.0F;
         GANG_TRY(sync->ops->prepare(sync, step + 1, 1.0, err));
         if (!problem->what->is_never_ready)
             GANG_TRY(say_ready(sync, problem->count, err));
         GANG_TRY(sync->ops->step(sync, err));
+        for (int rank = 0; rank < sync_workers(parts->training, comm->world_size); rank++)
+            GANG_CHECK(atomic_load(&result->begun[rank]) >= step + 1 - lag);
         GANG_CHECK((tail[SYNC_TAIL_WANTS_STOP] > 0) == (step == 2 + lag));
         GANG_CHECK((int)tail[SYNC_TAIL_ROWS] == (step < lag ? 0 : RIG_SHARDS));
         if (comm->rank == 0 && step == lag)

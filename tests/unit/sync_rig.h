@@ -34,8 +34,9 @@ struct rig_case {
 
 /* What rank 0 has after the last step; shared with the test. */
 struct rig_result {
-    double first_loss, last_loss; /* of the sums in the tail */
-    float *parameters;            /* (count) */
+    double first_loss, last_loss;      /* of the sums in the tail */
+    _Atomic int begun[GANG_RANKS_MAX]; /* steps that each rank has begun */
+    float *parameters;                 /* (count) */
     float *states[OPTIM_STATES_MAX];
 };
 

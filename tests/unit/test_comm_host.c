@@ -84,6 +84,11 @@ static int check_reduce_scatter(struct comm *comm, size_t count)
         GANG_CHECK(same_bits(out[i], tree_sum(comm->world_size, at)));
         GANG_CHECK(same_bits(data[at], value(comm->rank, at)));
     }
+    /* Again in place: the rest is used up. */
+    float *mine = data + (size_t)comm->rank * count;
+    GANG_TRY(comm->ops->reduce_scatter_sum(comm, mine, data, count, err));
+    for (size_t i = 0; i < count; i++)
+        GANG_CHECK(same_bits(mine[i], out[i]));
     return 0;
 }
 
@@ -177,6 +182,30 @@ static int check_send_recv(struct comm *comm, size_t count)
     return 0;
 }
 
+/* Rank 0 takes from all others what comes first: from each the same number, in its order. */
+static int check_recv_any(struct comm *comm, size_t count)
+{
+    enum { TURNS = 5 };
+    CLEANUP(free_cleanup) float *data = malloc((count + 1) * sizeof(float));
+    GANG_CHECK(data != NULL);
+    const int others = comm->world_size - 1;
+    int turns[GANG_RANKS_MAX] = {0};
+    for (int turn = 0; comm->rank > 0 && turn < TURNS; turn++) {
+        for (size_t i = 0; i < count; i++)
+            data[i] = (float)(comm->rank * TURNS + turn);
+        GANG_TRY(comm->ops->send(comm, data, count * sizeof(float), 0, err));
+    }
+    for (int i = 0; comm->rank == 0 && i < others * TURNS; i++) {
+        int source = 0;
+        GANG_TRY(comm->ops->recv_any(comm, data, count * sizeof(float), 1, others, &source, err));
+        GANG_CHECK(source >= 1 && source <= others && turns[source] < TURNS);
+        for (size_t j = 0; j < count; j++)
+            GANG_CHECK(same_bits(data[j], (float)(source * TURNS + turns[source])));
+        turns[source]++;
+    }
+    return 0;
+}
+
 static int every_operation(struct comm *comm, void *context)
 {
     (void)context;
@@ -188,6 +217,7 @@ static int every_operation(struct comm *comm, void *context)
         failed |= check_all_to_all(comm, sizes[i]);
         failed |= check_broadcast(comm, sizes[i] / 2);
         failed |= check_send_recv(comm, sizes[i]);
+        failed |= check_recv_any(comm, sizes[i]);
         if (failed)
             return 1;
         GANG_TRY(comm->ops->barrier(comm, err));
@@ -304,6 +334,7 @@ static int calls_that_make_no_sense(struct comm *comm, void *context)
     uint8_t byte = 0;
     GANG_CHECK(comm->ops->send(comm, &byte, 1, comm->rank, &err) == STATUS_INVALID);
     GANG_CHECK(comm->ops->recv(comm, &byte, 1, 2, NULL) == STATUS_INVALID);
+    GANG_CHECK(comm->ops->recv_any(comm, &byte, 1, 0, 2, &(int){0}, NULL) == STATUS_INVALID);
     GANG_CHECK(comm->ops->broadcast(comm, &byte, 1, -1, NULL) == STATUS_INVALID);
     GANG_CHECK(comm->ops->barrier(comm, NULL) == STATUS_OK); /* it still works */
     return 0;

@@ -15,6 +15,7 @@ enum status comm_check(const struct comm_ops *ops, struct error *err)
         {"broadcast", ops->broadcast != NULL},
         {"send", ops->send != NULL},
         {"recv", ops->recv != NULL},
+        {"recv_any", ops->recv_any != NULL},
         {"barrier", ops->barrier != NULL},
         {"abort", ops->abort != NULL},
         {"close", ops->close != NULL},

@@ -7,7 +7,7 @@
  * Every rank calls the same operations with the same sizes in the same order. A peer that is gone
  * shows as a closed link: the call returns STATUS_UNAVAILABLE and the communicator is dead; closing
  * it closes the links, so the loss cascades to all survivors within milliseconds. A silent peer shows
- * only by the deadline. abort() is the one operation that another thread may call.
+ * only by the deadline. Operations are for one thread at a time; abort() is for any.
  *
  * all_reduce_sum adds in one fixed order that depends on the world size alone: a balanced binary
  * tree over the ranks (butterfly: vector halving with distance 1, 2, 4, ..., then all-gather; worlds
@@ -77,6 +77,12 @@ struct comm_ops {
     enum status (*send)(struct comm *comm, const void *data, size_t bytes, int target,
                         struct error *err);
     enum status (*recv)(struct comm *comm, void *data, size_t bytes, int source, struct error *err);
+    /*
+     * recv() from whichever of the ranks first .. first + count - 1 has sent; each gets its turn. One of
+     * them that is gone is a loss, even if others are there.
+     */
+    enum status (*recv_any)(struct comm *comm, void *data, size_t bytes, int first, int count,
+                            int *out_source, struct error *err);
     enum status (*barrier)(struct comm *comm, struct error *err);
     void (*abort)(struct comm *comm); /* from any thread */
     void (*close)(struct comm *comm); /* accepts NULL */

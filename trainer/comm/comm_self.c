@@ -94,6 +94,17 @@ static enum status self_recv(struct comm *comm, void *data, size_t bytes, int so
                      bytes, source);
 }
 
+static enum status self_recv_any(struct comm *comm, void *data, size_t bytes, int first, int count,
+                                 int *out_source, struct error *err)
+{
+    (void)comm;
+    (void)data;
+    (void)bytes;
+    (void)out_source;
+    return error_set(err, STATUS_INVALID, "receipt from ranks %d..%d in a world of 1", first,
+                     first + count - 1);
+}
+
 static enum status self_barrier(struct comm *comm, struct error *err)
 {
     return check_alive(comm, err);
@@ -119,6 +130,7 @@ static const struct comm_ops self_ops = {
     .broadcast = self_broadcast,
     .send = self_send,
     .recv = self_recv,
+    .recv_any = self_recv_any,
     .barrier = self_barrier,
     .abort = self_abort,
     .close = self_close,

@@ -108,6 +108,8 @@ struct host {
     bool watcher_runs;
     int watcher_quit_fd;
 
+    int any_next; /* whose turn it is in recv_any */
+
     uint8_t *scratch; /* grows to the largest use */
     size_t scratch_bytes;
     uint8_t
@@ -148,6 +150,14 @@ MUST_CHECK enum status shared_map(struct host *host, int fd, struct error *err);
 void shared_link_peer(struct host *host, struct host_peer *peer);
 MUST_CHECK enum status shared_exchange(struct host *host, struct host_peer *peer,
                                        const struct host_exchange *what, struct error *err);
+/* Has this peer on the node put something in? */
+bool shared_has_data(const struct host_peer *peer);
+/*
+ * Until one of the peers `first` .. `first + count - 1` on this node has put something in, there is
+ * trouble, or the time (monotonic) has come: that is no failure.
+ */
+MUST_CHECK enum status shared_wait_any(struct host *host, int first, int count, int64_t until_ms,
+                                       struct error *err);
 void shared_wake_self(struct host *host);
 void shared_announce(struct host *host, bool failed); /* this rank leaves */
 bool shared_has_left(const struct host *host, int local_rank);
@@ -157,6 +167,12 @@ void shared_unmap(struct host *host);
 
 MUST_CHECK enum status tcp_exchange(struct host *host, struct host_peer *peer,
                                     const struct host_exchange *what, struct error *err);
+
+/* ---- host_any.c */
+
+/* Which of these ranks has something for us; each gets its turn. */
+MUST_CHECK enum status host_wait_any(struct host *host, int first, int count, int *out_rank,
+                                     struct error *err);
 
 /* ---- host_collectives.c */
 

@@ -400,6 +400,25 @@ static enum status host_recv(struct comm *comm, void *data, size_t bytes, int so
     return leave(host, recv_from(host, source, data, bytes, false, err));
 }
 
+static enum status host_recv_any(struct comm *comm, void *data, size_t bytes, int first, int count,
+                                 int *out_source, struct error *err)
+{
+    struct host *host = host_of(comm);
+    if (count < 1 || (comm->rank >= first && comm->rank < first + count))
+        return error_set(err, STATUS_INVALID, "rank %d: receive from any of ranks %d..%d",
+                         comm->rank, first, first + count - 1);
+    TRY(check_rank(comm, first, false, "receive from", err));
+    TRY(check_rank(comm, first + count - 1, false, "receive from", err));
+    TRY(enter(host, HOST_SEND, err));
+    int source = 0;
+    enum status status = host_wait_any(host, first, count, &source, err);
+    if (status == STATUS_OK)
+        status = recv_from(host, source, data, bytes, false, err);
+    if (status == STATUS_OK)
+        *out_source = source;
+    return leave(host, status);
+}
+
 static enum status host_barrier(struct comm *comm, struct error *err)
 {
     struct host *host = host_of(comm);
@@ -421,6 +440,7 @@ const struct comm_ops host_ops = {
     .broadcast = host_broadcast,
     .send = host_send,
     .recv = host_recv,
+    .recv_any = host_recv_any,
     .barrier = host_barrier,
     .abort = host_abort,
     .close = host_close,

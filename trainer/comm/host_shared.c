@@ -41,11 +41,14 @@ enum {
 };
 
 enum wants { WANTS_NOTHING = 0, WANTS_DATA = 1, WANTS_SPACE = 2, WANTS_BITS = 2 };
+#define WANTS_ANYONE (UINT32_MAX >> WANTS_BITS)
+
 enum seat_state { SEAT_TAKEN = 0, SEAT_LEFT };
 
 struct shared_seat {
     _Alignas(HOST_ALIGN) _Atomic uint32_t doorbell;
-    _Atomic uint32_t wants; /* enum wants, and above WANTS_BITS the local rank it waits for */
+    /* enum wants, and above WANTS_BITS the local rank it waits for, or WANTS_ANYONE */
+    _Atomic uint32_t wants;
     _Atomic uint32_t state; /* enum seat_state */
     _Atomic uint32_t cpu;   /* where the rank was last seen running */
 };
@@ -210,8 +213,8 @@ bool shared_has_left(const struct host *host, int local_rank)
 static void notify(struct host *host, const struct host_peer *peer, enum wants what)
 {
     struct shared_seat *seat = &host->shared->seats[peer->local_rank];
-    const uint32_t wants = atomic_load(&seat->wants);
-    if ((wants & what) != 0 && wants >> WANTS_BITS == (uint32_t)host->local_rank)
+    const uint32_t wants = atomic_load(&seat->wants), whom = wants >> WANTS_BITS;
+    if ((wants & what) != 0 && (whom == (uint32_t)host->local_rank || whom == WANTS_ANYONE))
         ring_doorbell(seat);
 }
 
@@ -300,6 +303,67 @@ static enum status wait_for_news(struct host *host, const struct host_peer *peer
         if (status != STATUS_OK)
             break;
         futex_wait_until(&seat->doorbell, bell, host->deadline_mono_ms);
+    }
+    atomic_store(&seat->wants, WANTS_NOTHING);
+    return status;
+}
+
+bool shared_has_data(const struct host_peer *peer)
+{
+    return has_news(peer, WANTS_DATA);
+}
+
+static bool any_has_data(const struct host *host, int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        if (host->peers[i].local_rank >= 0 && shared_has_data(&host->peers[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool spin_for_any(const struct host *host, int first, int count)
+{
+    const int64_t until_ns = clock_mono_ns() + host->spin_ns;
+    for (int i = first; i < first + count; i++) {
+        if (host->peers[i].local_rank >= 0 && shares_core(host, &host->peers[i]))
+            return any_has_data(host, first, count);
+    }
+    do {
+        if (any_has_data(host, first, count))
+            return true;
+        relax_cpu();
+    } while (clock_mono_ns() < until_ns);
+    return false;
+}
+
+static enum status check_peers(struct host *host, int first, int count, struct error *err)
+{
+    for (int i = first; i < first + count; i++) {
+        if (host->peers[i].local_rank >= 0)
+            TRY(check_peer(host, &host->peers[i], WANTS_DATA, err));
+    }
+    return STATUS_OK;
+}
+
+enum status shared_wait_any(struct host *host, int first, int count, int64_t until_ms,
+                            struct error *err)
+{
+    note_core(host);
+    if (spin_for_any(host, first, count))
+        return STATUS_OK;
+    struct shared_seat *seat = &host->shared->seats[host->local_rank];
+    enum status status = STATUS_OK;
+
+    atomic_store(&seat->wants, WANTS_ANYONE << WANTS_BITS | WANTS_DATA);
+    while (status == STATUS_OK) {
+        const uint32_t bell = atomic_load(&seat->doorbell);
+        if (any_has_data(host, first, count))
+            break;
+        status = check_peers(host, first, count, err);
+        if (status != STATUS_OK || clock_mono_ms() >= until_ms)
+            break;
+        futex_wait_until(&seat->doorbell, bell, until_ms);
     }
     atomic_store(&seat->wants, WANTS_NOTHING);
     return status;

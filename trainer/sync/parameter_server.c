@@ -74,6 +74,8 @@ static void plan_server(struct parameter_server *server)
 static enum status parameter_server_open(const struct sync_parts *parts, struct sync **out,
                                          struct error *err)
 {
+    if (parts->training->staleness > 0)
+        return sync_stale_server.open(parts, out, err);
     CLEANUP(parameter_server_cleanup)
     struct parameter_server *server = calloc(1, sizeof(*server));
     if (server == NULL)

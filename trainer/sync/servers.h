@@ -30,6 +30,8 @@ size_t servers_slice(const struct servers *servers);
 MUST_CHECK enum status servers_clip(struct servers *servers, struct error *err);
 /* All ranks: everyone gets every slice. */
 MUST_CHECK enum status servers_spread_parameters(struct servers *servers, struct error *err);
+extern const struct sync_ops sync_stale_server; /* parameter_server with staleness */
+
 enum status servers_gather_state(struct sync *sync, int index, float *out, struct error *err);
 
 #endif
