@@ -7,6 +7,7 @@
 
 const struct model_ops *const model_registry[] = {
     [MODEL_MLP] = &model_mlp,
+    [MODEL_BILSTM] = &model_bilstm,
 };
 
 size_t model_parameter_count(const struct model *model)
