@@ -195,8 +195,12 @@ static void initial_values_fill_the_interval_of_each_layer(void **state)
 static void twenty_steps_are_pytorchs(void **state)
 {
     (void)state;
-    trajectory_check("mlp_relu_softmax", &compute_cpu);
-    trajectory_check("mlp_relu_softmax", &compute_far);
+    const char *const names[] = {"mlp_relu_softmax", "mlp_gelu_sigmoid", "mlp_tanh_linear",
+                                 "mlp_no_hidden", "mlp_table_weights"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        trajectory_check(names[i], &compute_cpu);
+        trajectory_check(names[i], &compute_far);
+    }
 }
 
 /* ------------------------------------------------------------------ on a far device */

@@ -1,39 +1,53 @@
 /*
- * mlp.c - dense layers with ReLU between them and a softmax head: the multilayer perceptron.
+ * mlp.c - dense layers with an activation between them: the multilayer perceptron, with a softmax, a
+ * sigmoid or a linear head. Without hidden layers it is logistic or linear regression.
  *
  * Layer l maps (rows, width[l]) to (rows, width[l + 1]). Weights lie as (in, out) in memory and as
  * PyTorch's (out, in) in files; initial values are PyTorch's nn.Linear's: U(-b, b) with b =
- * 1 / sqrt(in), for weights and biases.
+ * 1 / sqrt(in), for weights and biases. Dropout stands behind each hidden layer's activation, scaled
+ * by 1 / (1 - rate) in training.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/model/model.h"
+#include "trainer/data/philox.h"
+#include "trainer/model/mlp_input.h"
 
-#define LAYERS_MAX (MODEL_LAYERS_MAX + 1) /* the hidden ones and the head */
-#define SUM_COUNT  2                      /* loss, rows predicted right */
+#define LAYERS_MAX     (MODEL_LAYERS_MAX + 1) /* the hidden ones and the head */
+#define PARAMETERS_MAX (2 * LAYERS_MAX + DATA_COLUMNS_MAX)
+#define SUM_COUNT      2 /* loss, rows predicted right */
 
-/* A data set as the device sees it. */
-struct mlp_set {
-    const struct dataset *set;
-    const uint8_t *bytes;   /* (count, width) */
-    const int32_t *targets; /* (count) */
+_Static_assert(PARAMETERS_MAX <= MODEL_PARAMETERS_MAX, "weights, biases and tables fit");
+
+/* A layer's vectors, all (rows, its width), on the device. */
+struct mlp_layer {
+    const struct parameter *weight, *bias;
+    float *sums;      /* before the activation; the same memory as `active` unless it is GELU */
+    float *active;    /* behind the activation */
+    float *dropped;   /* behind dropout; NULL: there is none */
+    float *gradient;  /* of what the next layer reads */
+    const float *out; /* what the next layer reads in the newest call */
 };
 
 struct mlp {
     struct model model;
     struct device device;
+    struct mlp_input input;
+    enum compute_activation activation;
+    enum model_head head;
+    float dropout;
+    uint64_t dropout_key;
     int layers;
     int width[LAYERS_MAX + 1];
-    float *values[LAYERS_MAX + 1];               /* values[l]: input of layer l, (rows, width[l]) */
-    float *gradients[LAYERS_MAX + 1];            /* of values[l]; none for the input, [0] */
-    int32_t *labels;                             /* (rows) */
-    float *class_weights;                        /* NULL: all 1 */
-    struct mlp_set sets[2];                      /* the training and the evaluation part */
-    struct parameter parameters[2 * LAYERS_MAX]; /* weight and bias of each layer */
-    char names[2 * LAYERS_MAX][MODEL_NAME_BYTES];
+    struct mlp_layer layer[LAYERS_MAX];
+    float *in;            /* (rows, width[0]) */
+    float *d_in;          /* its gradient; NULL unless there are tables */
+    float *class_weights; /* NULL: all 1 */
+    size_t parameter_count;
+    struct parameter parameters[PARAMETERS_MAX];
+    char names[PARAMETERS_MAX][MODEL_NAME_BYTES];
 };
 
 static void mlp_close(struct model *model)
@@ -41,16 +55,20 @@ static void mlp_close(struct model *model)
     struct mlp *mlp = (struct mlp *)model;
     if (mlp == NULL)
         return;
-    for (int l = 0; l <= mlp->layers; l++) {
-        mlp->device.ops->release(mlp->device.compute, mlp->values[l]);
-        mlp->device.ops->release(mlp->device.compute, mlp->gradients[l]);
+    const struct compute_ops *ops = mlp->device.ops;
+    struct compute *compute = mlp->device.compute;
+    for (int l = 0; l < mlp->layers; l++) {
+        struct mlp_layer *layer = &mlp->layer[l];
+        if (layer->sums != layer->active)
+            ops->release(compute, layer->sums);
+        ops->release(compute, layer->active);
+        ops->release(compute, layer->dropped);
+        ops->release(compute, layer->gradient);
     }
-    for (size_t i = 0; i < COUNT_OF(mlp->sets); i++) {
-        mlp->device.ops->unmap_host(mlp->device.compute, mlp->sets[i].bytes);
-        mlp->device.ops->unmap_host(mlp->device.compute, mlp->sets[i].targets);
-    }
-    mlp->device.ops->release(mlp->device.compute, mlp->labels);
-    mlp->device.ops->release(mlp->device.compute, mlp->class_weights);
+    mlp_input_close(&mlp->input);
+    ops->release(compute, mlp->in);
+    ops->release(compute, mlp->d_in);
+    ops->release(compute, mlp->class_weights);
     free(mlp);
 }
 
@@ -59,30 +77,47 @@ static void mlp_cleanup(struct mlp **mlp)
     mlp_close(*mlp == NULL ? NULL : &(*mlp)->model);
 }
 
+/* ------------------------------------------------------------------ opening */
+
 static void describe_layer(struct mlp *mlp, int l, size_t *offset)
 {
     const int64_t in = mlp->width[l], out = mlp->width[l + 1];
     const float bound = (float)(1.0 / sqrt((double)in));
-    char *weight_name = mlp->names[2 * l], *bias_name = mlp->names[2 * l + 1];
+    struct parameter *weight = &mlp->parameters[mlp->parameter_count];
+    char *weight_name = mlp->names[mlp->parameter_count++];
+    struct parameter *bias = &mlp->parameters[mlp->parameter_count];
+    char *bias_name = mlp->names[mlp->parameter_count++];
     (void)snprintf(weight_name, MODEL_NAME_BYTES, "layer%d.weight", l);
     (void)snprintf(bias_name, MODEL_NAME_BYTES, "layer%d.bias", l);
-    mlp->parameters[2 * l] = (struct parameter){.name = weight_name,
-                                                .dims = 2,
-                                                .shape = {in, out},
-                                                .offset = *offset,
-                                                .count = (size_t)(in * out),
-                                                .init = PARAMETER_UNIFORM,
-                                                .bound = bound,
-                                                .transposed = true};
-    *offset += (size_t)(in * out);
-    mlp->parameters[2 * l + 1] = (struct parameter){.name = bias_name,
-                                                    .dims = 1,
-                                                    .shape = {out},
-                                                    .offset = *offset,
-                                                    .count = (size_t)out,
-                                                    .init = PARAMETER_UNIFORM,
-                                                    .bound = bound};
-    *offset += (size_t)out;
+    *weight = (struct parameter){.name = weight_name,
+                                 .dims = 2,
+                                 .shape = {in, out},
+                                 .offset = *offset,
+                                 .count = (size_t)(in * out),
+                                 .init = PARAMETER_UNIFORM,
+                                 .bound = bound,
+                                 .transposed = true};
+    *offset += weight->count;
+    *bias = (struct parameter){.name = bias_name,
+                               .dims = 1,
+                               .shape = {out},
+                               .offset = *offset,
+                               .count = (size_t)out,
+                               .init = PARAMETER_UNIFORM,
+                               .bound = bound};
+    *offset += bias->count;
+    mlp->layer[l].weight = weight;
+    mlp->layer[l].bias = bias;
+}
+
+/* Tables first: a backward pass comes to them last. */
+static void describe(struct mlp *mlp)
+{
+    size_t offset = 0;
+    columns_describe(&mlp->input.columns, mlp->parameters, mlp->names, &offset);
+    mlp->parameter_count = (size_t)mlp->input.columns.count;
+    for (int l = 0; l < mlp->layers; l++)
+        describe_layer(mlp, l, &offset);
 }
 
 static enum status allocate_floats(struct device device, int64_t rows, int width, float **out,
@@ -95,33 +130,49 @@ static enum status allocate_floats(struct device device, int64_t rows, int width
     return STATUS_OK;
 }
 
-static enum status map_set(struct device device, const struct dataset *set, struct mlp_set *out,
-                           struct error *err)
+static enum status allocate_layer(struct mlp *mlp, int l, int64_t rows, struct error *err)
 {
-    if (set == NULL)
-        return STATUS_OK;
-    const struct data_array *features = dataset_array(set, "features");
-    const struct data_array *labels = dataset_array(set, "label");
-    const void *view = NULL;
-    out->set = set;
-    TRY(device.ops->map_host(device.compute, features->values,
-                             (size_t)features->rows * (size_t)features->width, &view, err));
-    out->bytes = view;
-    TRY(device.ops->map_host(device.compute, labels->values, (size_t)labels->rows * sizeof(int32_t),
-                             &view, err));
-    out->targets = view;
+    struct mlp_layer *layer = &mlp->layer[l];
+    const int width = mlp->width[l + 1];
+    const bool is_hidden = l < mlp->layers - 1;
+    TRY(allocate_floats(mlp->device, rows, width, &layer->active, err));
+    TRY(allocate_floats(mlp->device, rows, width, &layer->gradient, err));
+    layer->sums = layer->active;
+    if (is_hidden && mlp->activation == COMPUTE_GELU) {
+        layer->sums = NULL;
+        TRY(allocate_floats(mlp->device, rows, width, &layer->sums, err));
+    }
+    if (is_hidden && mlp->dropout > 0.0F)
+        TRY(allocate_floats(mlp->device, rows, width, &layer->dropped, err));
     return STATUS_OK;
 }
 
 static enum status take_class_weights(struct mlp *mlp, const float *weights, struct error *err)
 {
-    if (weights == NULL)
+    if (weights == NULL || mlp->head == HEAD_LINEAR)
         return STATUS_OK;
-    const size_t bytes = (size_t)mlp->width[mlp->layers] * sizeof(float);
-    void *memory = NULL;
-    TRY(mlp->device.ops->alloc(mlp->device.compute, bytes, &memory, err));
-    mlp->class_weights = memory;
-    return mlp->device.ops->upload(mlp->device.compute, memory, weights, bytes, err);
+    const int classes = mlp->head == HEAD_SIGMOID ? 2 : mlp->width[mlp->layers];
+    TRY(allocate_floats(mlp->device, classes, 1, &mlp->class_weights, err));
+    return mlp->device.ops->upload(mlp->device.compute, mlp->class_weights, weights,
+                                   (size_t)classes * sizeof(float), err);
+}
+
+static void take_spec(struct mlp *mlp, const struct job_spec *spec)
+{
+    static const enum compute_activation activations[] = {[ACTIVATION_RELU] = COMPUTE_RELU,
+                                                          [ACTIVATION_GELU] = COMPUTE_GELU,
+                                                          [ACTIVATION_TANH] = COMPUTE_TANH};
+    const struct philox_key key = philox_key_of(spec->training.seed, PHILOX_DROPOUT);
+    mlp->activation = activations[spec->model.mlp.activation];
+    mlp->head = (enum model_head)spec->model.mlp.head;
+    mlp->dropout = (float)spec->model.mlp.dropout;
+    mlp->dropout_key = (uint64_t)key.word[1] << 32 | key.word[0];
+    mlp->layers = (int)spec->model.mlp.hidden_count + 1;
+    for (int l = 1; l < mlp->layers; l++)
+        mlp->width[l] = (int)spec->model.mlp.hidden[l - 1];
+    mlp->width[mlp->layers] = mlp->head == HEAD_SOFTMAX ? (int)spec->model.mlp.classes : 1;
+    mlp->model.score_width = mlp->width[mlp->layers];
+    mlp->model.is_binary = mlp->head == HEAD_SIGMOID;
 }
 
 static enum status mlp_open(const struct job_spec *spec, const struct model_input *input,
@@ -130,28 +181,17 @@ static enum status mlp_open(const struct job_spec *spec, const struct model_inpu
     CLEANUP(mlp_cleanup) struct mlp *mlp = calloc(1, sizeof(*mlp));
     if (mlp == NULL)
         return error_set(err, STATUS_NO_MEMORY, "open mlp");
-    mlp->model.ops = model_registry[MODEL_MLP];
+    mlp->model.ops = &model_mlp;
     mlp->device = device;
-    mlp->layers = (int)spec->model.mlp.hidden_count + 1;
-    mlp->width[0] = (int)dataset_array(input->train, "features")->width;
-    for (int l = 1; l < mlp->layers; l++)
-        mlp->width[l] = (int)spec->model.mlp.hidden[l - 1];
-    mlp->width[mlp->layers] = (int)spec->model.mlp.classes;
-
-    size_t offset = 0;
+    take_spec(mlp, spec);
+    TRY(mlp_input_open(&mlp->input, spec, input, device, err));
+    mlp->width[0] = mlp->input.width;
+    describe(mlp);
+    TRY(allocate_floats(device, input->rows_max, mlp->width[0], &mlp->in, err));
+    if (mlp->input.columns.count > 0)
+        TRY(allocate_floats(device, input->rows_max, mlp->width[0], &mlp->d_in, err));
     for (int l = 0; l < mlp->layers; l++)
-        describe_layer(mlp, l, &offset);
-    for (int l = 0; l <= mlp->layers; l++) {
-        TRY(allocate_floats(device, input->rows_max, mlp->width[l], &mlp->values[l], err));
-        if (l > 0)
-            TRY(allocate_floats(device, input->rows_max, mlp->width[l], &mlp->gradients[l], err));
-    }
-    void *labels = NULL;
-    TRY(device.ops->alloc(device.compute, (size_t)input->rows_max * sizeof(int32_t), &labels, err));
-    mlp->labels = labels;
-    mlp->model.score_width = mlp->width[mlp->layers];
-    TRY(map_set(device, input->train, &mlp->sets[0], err));
-    TRY(map_set(device, input->eval, &mlp->sets[1], err));
+        TRY(allocate_layer(mlp, l, input->rows_max, err));
     TRY(take_class_weights(mlp, input->class_weights, err));
     *out = &TAKE(mlp)->model;
     return STATUS_OK;
@@ -160,7 +200,7 @@ static enum status mlp_open(const struct job_spec *spec, const struct model_inpu
 static const struct parameter *mlp_parameters(const struct model *model, size_t *out_count)
 {
     const struct mlp *mlp = (const struct mlp *)model;
-    *out_count = 2 * (size_t)mlp->layers;
+    *out_count = mlp->parameter_count;
     return mlp->parameters;
 }
 
@@ -191,76 +231,138 @@ static enum status mlp_fill(const struct model *model, const struct model_rows *
     return STATUS_OK;
 }
 
-/* Gathers the rows and fills values[1..layers]; values[layers] are the logits. */
-static enum status forward(struct mlp *mlp, const float *parameters, const struct model_call *call,
-                           struct error *err)
+/* ------------------------------------------------------------------ the passes */
+
+static enum status drop(const struct mlp *mlp, int l, float *values, const struct model_call *call,
+                        struct error *err)
+{
+    const uint64_t key = mlp->dropout_key + (uint64_t)l * UINT64_C(0x9E3779B97F4A7C15);
+    return mlp->device.ops->dropout(mlp->device.compute, values, call->head->step, key,
+                                    mlp->dropout, call->shape.rows, mlp->width[l + 1], err);
+}
+
+static enum status forward_layer(struct mlp *mlp, int l, const float *parameters,
+                                 const struct model_call *call, bool training, struct error *err)
 {
     const struct compute_ops *ops = mlp->device.ops;
     struct compute *compute = mlp->device.compute;
-    const struct mlp_set *set = &mlp->sets[call->set == mlp->sets[0].set ? 0 : 1];
-    const int32_t *records = call->feed;
-    const int rows = call->shape.rows;
-    TRY(ops->gather_rows_u8(compute, mlp->values[0], set->bytes, records, rows, mlp->width[0],
-                            set->set->scale, err));
-    TRY(ops->gather_i32(compute, mlp->labels, set->targets, records, rows, err));
-    for (int l = 0; l < mlp->layers; l++) {
-        const bool is_head = l == mlp->layers - 1;
-        TRY(ops->dense_forward(
-            compute, mlp->values[l + 1], mlp->values[l], parameters + mlp->parameters[2 * l].offset,
-            parameters + mlp->parameters[2 * l + 1].offset, rows, mlp->width[l + 1], mlp->width[l],
-            is_head ? COMPUTE_LINEAR : COMPUTE_RELU, err));
-    }
+    struct mlp_layer *layer = &mlp->layer[l];
+    const bool is_hidden = l < mlp->layers - 1;
+    const bool is_relu = is_hidden && mlp->activation == COMPUTE_RELU;
+    const int rows = call->shape.rows, width = mlp->width[l + 1];
+    const size_t count = (size_t)rows * (size_t)width;
+    const float *in = l == 0 ? mlp->in : mlp->layer[l - 1].out;
+    TRY(ops->dense_forward(compute, layer->sums, in, parameters + layer->weight->offset,
+                           parameters + layer->bias->offset, rows, width, mlp->width[l],
+                           is_relu ? COMPUTE_RELU : COMPUTE_LINEAR, err));
+    if (is_hidden && !is_relu)
+        TRY(ops->activation_forward(compute, layer->active, layer->sums, count, mlp->activation,
+                                    err));
+    layer->out = layer->active;
+    if (layer->dropped == NULL || !training)
+        return STATUS_OK;
+    layer->out = layer->dropped;
+    TRY(ops->copy(compute, layer->dropped, layer->active, count * sizeof(float), err));
+    return drop(mlp, l, layer->dropped, call, err);
+}
+
+/* Fills the layers up to the logits, which are the last one's out. */
+static enum status forward(struct mlp *mlp, const float *parameters, const struct model_call *call,
+                           bool training, struct error *err)
+{
+    TRY(mlp_input_gather(&mlp->input, parameters, call, mlp->in, err));
+    for (int l = 0; l < mlp->layers; l++)
+        TRY(forward_layer(mlp, l, parameters, call, training, err));
     return STATUS_OK;
+}
+
+/* Adds the sums; `d_logits` may be NULL: then the scale is not read. */
+static enum status lose(struct mlp *mlp, float *sums, float *d_logits, const float *scale, int rows,
+                        struct error *err)
+{
+    const struct compute_ops *ops = mlp->device.ops;
+    struct compute *compute = mlp->device.compute;
+    const float *logits = mlp->layer[mlp->layers - 1].out;
+    switch (mlp->head) {
+    case HEAD_SOFTMAX:
+        return ops->softmax_cross_entropy(compute, &sums[0], &sums[1], d_logits, logits,
+                                          mlp->input.labels, mlp->class_weights, scale, rows,
+                                          mlp->width[mlp->layers], err);
+    case HEAD_SIGMOID:
+        return ops->sigmoid_cross_entropy(compute, &sums[0], &sums[1], d_logits, logits,
+                                          mlp->input.labels, mlp->class_weights, scale, rows, err);
+    case HEAD_LINEAR:
+        break;
+    }
+    return ops->squared_error(compute, &sums[0], d_logits, logits, mlp->input.targets, scale, rows,
+                              err);
+}
+
+static enum status backward_layer(struct mlp *mlp, int l, const float *parameters, float *gradients,
+                                  const struct model_call *call, struct error *err)
+{
+    const struct compute_ops *ops = mlp->device.ops;
+    struct compute *compute = mlp->device.compute;
+    struct mlp_layer *layer = &mlp->layer[l];
+    const bool is_hidden = l < mlp->layers - 1;
+    const bool is_relu = is_hidden && mlp->activation == COMPUTE_RELU;
+    const int rows = call->shape.rows, width = mlp->width[l + 1];
+    const float *in = l == 0 ? mlp->in : mlp->layer[l - 1].out;
+    float *d_in = l == 0 ? mlp->d_in : mlp->layer[l - 1].gradient;
+    if (layer->dropped != NULL)
+        TRY(drop(mlp, l, layer->gradient, call, err));
+    if (is_hidden && !is_relu)
+        TRY(ops->activation_backward(compute, layer->gradient, layer->sums, layer->active,
+                                     (size_t)rows * (size_t)width, mlp->activation, err));
+    TRY(ops->dense_backward(compute, d_in, gradients + layer->weight->offset,
+                            gradients + layer->bias->offset, layer->gradient, layer->active, in,
+                            parameters + layer->weight->offset, rows, width, mlp->width[l],
+                            is_relu ? COMPUTE_RELU : COMPUTE_LINEAR, err));
+    return model_ready(call, layer->weight->offset, err);
 }
 
 static enum status mlp_train_step(struct model *model, const float *parameters, float *gradients,
                                   float *sums, const struct model_call *call, struct error *err)
 {
     struct mlp *mlp = (struct mlp *)model;
-    const struct compute_ops *ops = mlp->device.ops;
-    struct compute *compute = mlp->device.compute;
-    TRY(forward(mlp, parameters, call, err));
-    TRY(ops->softmax_cross_entropy(compute, &sums[0], &sums[1], mlp->gradients[mlp->layers],
-                                   mlp->values[mlp->layers], mlp->labels, mlp->class_weights,
-                                   &call->head->loss_scale, call->shape.rows,
-                                   mlp->width[mlp->layers], err));
-    for (int l = mlp->layers - 1; l >= 0; l--) {
-        const bool is_head = l == mlp->layers - 1;
-        const size_t weight = mlp->parameters[2 * l].offset;
-        const size_t bias = mlp->parameters[2 * l + 1].offset;
-        TRY(ops->dense_backward(compute, mlp->gradients[l], gradients + weight, gradients + bias,
-                                mlp->gradients[l + 1], mlp->values[l + 1], mlp->values[l],
-                                parameters + weight, call->shape.rows, mlp->width[l + 1],
-                                mlp->width[l], is_head ? COMPUTE_LINEAR : COMPUTE_RELU, err));
-        TRY(model_ready(call, weight, err));
-    }
-    return STATUS_OK;
+    TRY(forward(mlp, parameters, call, true, err));
+    TRY(lose(mlp, sums, mlp->layer[mlp->layers - 1].gradient, &call->head->loss_scale,
+             call->shape.rows, err));
+    for (int l = mlp->layers - 1; l >= 0; l--)
+        TRY(backward_layer(mlp, l, parameters, gradients, call, err));
+    if (mlp->d_in == NULL)
+        return STATUS_OK;
+    TRY(columns_backward(&mlp->input.columns, mlp->device, gradients, call->flags, mlp->input.ids,
+                         call->shape.rows, mlp->d_in, mlp->width[0], mlp->input.dense, err));
+    return model_ready(call, 0, err);
 }
 
 static enum status mlp_evaluate(struct model *model, const float *parameters, float *sums,
                                 float *scores, const struct model_call *call, struct error *err)
 {
     struct mlp *mlp = (struct mlp *)model;
-    const struct compute_ops *ops = mlp->device.ops;
-    struct compute *compute = mlp->device.compute;
-    const float *logits = mlp->values[mlp->layers];
-    const int classes = mlp->width[mlp->layers];
-    TRY(forward(mlp, parameters, call, err));
-    TRY(ops->softmax_cross_entropy(compute, &sums[0], &sums[1], NULL, logits, mlp->labels,
-                                   mlp->class_weights, NULL, call->shape.rows, classes, err));
+    TRY(forward(mlp, parameters, call, false, err));
+    TRY(lose(mlp, sums, NULL, NULL, call->shape.rows, err));
+    const float *logits = mlp->layer[mlp->layers - 1].out;
+    const int width = mlp->width[mlp->layers];
     if (scores == NULL)
         return STATUS_OK;
-    return ops->probabilities(compute, scores, logits, call->shape.rows, classes, err);
+    if (mlp->head == HEAD_LINEAR)
+        return mlp->device.ops->copy(mlp->device.compute, scores, logits,
+                                     (size_t)call->shape.rows * sizeof(float), err);
+    return mlp->device.ops->probabilities(mlp->device.compute, scores, logits, call->shape.rows,
+                                          width, err);
 }
 
 static int mlp_metrics(const struct model *model, const double *sums, double rows,
                        const char *names[MODEL_METRICS_MAX], double values[MODEL_METRICS_MAX])
 {
-    (void)model;
+    const struct mlp *mlp = (const struct mlp *)model;
+    const bool is_linear = mlp->head == HEAD_LINEAR;
     names[0] = "loss";
     values[0] = sums[0] / rows;
-    names[1] = "accuracy";
-    values[1] = sums[1] / rows;
+    names[1] = is_linear ? "rmse" : "accuracy";
+    values[1] = is_linear ? sqrt(sums[0] / rows) : sums[1] / rows;
     return 2;
 }
 
