@@ -78,8 +78,8 @@ struct comm_ops {
                         struct error *err);
     enum status (*recv)(struct comm *comm, void *data, size_t bytes, int source, struct error *err);
     /*
-     * recv() from whichever of the ranks first .. first + count - 1 has sent; each gets its turn. One of
-     * them that is gone is a loss, even if others are there.
+     * recv() from whichever of the ranks first .. first + count - 1 has sent; each gets its turn. One that
+     * is in another operation is passed over; one that is gone is a loss, even if others are there.
      */
     enum status (*recv_any)(struct comm *comm, void *data, size_t bytes, int first, int count,
                             int *out_source, struct error *err);

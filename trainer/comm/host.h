@@ -150,11 +150,11 @@ MUST_CHECK enum status shared_map(struct host *host, int fd, struct error *err);
 void shared_link_peer(struct host *host, struct host_peer *peer);
 MUST_CHECK enum status shared_exchange(struct host *host, struct host_peer *peer,
                                        const struct host_exchange *what, struct error *err);
-/* Has this peer on the node put something in? */
-bool shared_has_data(const struct host_peer *peer);
+/* Does a message of send() from this peer on the node begin next? */
+bool shared_has_send(const struct host *host, const struct host_peer *peer);
 /*
- * Until one of the peers `first` .. `first + count - 1` on this node has put something in, there is
- * trouble, or the time (monotonic) has come: that is no failure.
+ * Until one of the peers `first` .. `first + count - 1` on this node has sent, there is trouble, or the
+ * time (monotonic) has come: that is no failure.
  */
 MUST_CHECK enum status shared_wait_any(struct host *host, int first, int count, int64_t until_ms,
                                        struct error *err);

@@ -5,7 +5,9 @@
  * kinds of peers sleeps in slices of a millisecond and looks at its links in between.
  */
 
+#include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "trainer/comm/host.h"
@@ -13,15 +15,29 @@
 
 #define SLICE_MS 1
 
-static bool link_has_data(const struct host_peer *peer)
+/* What a link has for us next. */
+enum link_next {
+    LINK_NOTHING,
+    LINK_SEND, /* or its end: reading will say so */
+    LINK_OTHER /* a message of another operation */
+};
+
+static enum link_next look(const struct host_peer *peer)
 {
-    struct pollfd entry = {.fd = peer->fd, .events = POLLIN};
-    return poll(&entry, 1, 0) > 0; /* also when it is closed: reading says so */
+    struct host_head head;
+    const ssize_t got = recv(peer->fd, &head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return LINK_NOTHING;
+    if (got <= 0)
+        return LINK_SEND;
+    if ((size_t)got < sizeof(head))
+        return LINK_NOTHING;
+    return head.operation == HOST_SEND ? LINK_SEND : LINK_OTHER;
 }
 
-static bool has_data(const struct host_peer *peer)
+static bool has_sent(const struct host *host, const struct host_peer *peer)
 {
-    return peer->local_rank >= 0 ? shared_has_data(peer) : link_has_data(peer);
+    return peer->local_rank >= 0 ? shared_has_send(host, peer) : look(peer) == LINK_SEND;
 }
 
 /* From the one whose turn it is. */
@@ -29,7 +45,7 @@ static bool find(struct host *host, int first, int count, int *out_rank)
 {
     for (int i = 0; i < count; i++) {
         const int rank = first + (host->any_next + i) % count;
-        if (!has_data(&host->peers[rank]))
+        if (!has_sent(host, &host->peers[rank]))
             continue;
         host->any_next = (rank - first + 1) % count;
         *out_rank = rank;
@@ -52,8 +68,11 @@ static enum status wait_for_links(struct host *host, int first, int count, struc
     struct pollfd entries[HOST_LOCAL_RANK_MAX + 1];
     nfds_t used = 0;
     entries[used++] = (struct pollfd){.fd = host->wake_fd, .events = POLLIN};
-    for (int i = first; i < first + count; i++)
-        entries[used++] = (struct pollfd){.fd = host->peers[i].fd, .events = POLLIN};
+    for (int i = first; i < first + count; i++) {
+        /* What will not be read does not wake us either. */
+        const int fd = look(&host->peers[i]) == LINK_OTHER ? -1 : host->peers[i].fd;
+        entries[used++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
     (void)poll(entries, used, net_wait_ms(host->deadline_mono_ms));
     return host_check(host, err);
 }

@@ -308,15 +308,20 @@ static enum status wait_for_news(struct host *host, const struct host_peer *peer
     return status;
 }
 
-bool shared_has_data(const struct host_peer *peer)
+bool shared_has_send(const struct host *host, const struct host_peer *peer)
 {
-    return has_news(peer, WANTS_DATA);
+    if (!has_news(peer, WANTS_DATA))
+        return false;
+    struct host_head head; /* messages are taken whole, so one begins here */
+    memcpy(&head, peer->in.data + (peer->in.position & (host->shared->ring_bytes - 1)),
+           sizeof(head));
+    return head.operation == HOST_SEND;
 }
 
-static bool any_has_data(const struct host *host, int first, int count)
+static bool any_has_sent(const struct host *host, int first, int count)
 {
     for (int i = first; i < first + count; i++) {
-        if (host->peers[i].local_rank >= 0 && shared_has_data(&host->peers[i]))
+        if (host->peers[i].local_rank >= 0 && shared_has_send(host, &host->peers[i]))
             return true;
     }
     return false;
@@ -327,10 +332,10 @@ static bool spin_for_any(const struct host *host, int first, int count)
     const int64_t until_ns = clock_mono_ns() + host->spin_ns;
     for (int i = first; i < first + count; i++) {
         if (host->peers[i].local_rank >= 0 && shares_core(host, &host->peers[i]))
-            return any_has_data(host, first, count);
+            return any_has_sent(host, first, count);
     }
     do {
-        if (any_has_data(host, first, count))
+        if (any_has_sent(host, first, count))
             return true;
         relax_cpu();
     } while (clock_mono_ns() < until_ns);
@@ -358,7 +363,7 @@ enum status shared_wait_any(struct host *host, int first, int count, int64_t unt
     atomic_store(&seat->wants, WANTS_ANYONE << WANTS_BITS | WANTS_DATA);
     while (status == STATUS_OK) {
         const uint32_t bell = atomic_load(&seat->doorbell);
-        if (any_has_data(host, first, count))
+        if (any_has_sent(host, first, count))
             break;
         status = check_peers(host, first, count, err);
         if (status != STATUS_OK || clock_mono_ms() >= until_ms)

@@ -69,7 +69,10 @@ struct sync_ops {
     enum status (*ready)(struct sync *sync, size_t offset, struct error *err);
     /* Inside a step: sums over the ranks, clipping, update. A rank that serves takes part too. */
     enum status (*step)(struct sync *sync, struct error *err);
-    /* Outside a step, by all ranks: afterwards all of them hold the newest parameters. */
+    /*
+     * Outside a step, by all ranks: afterwards all of them hold the newest parameters. After step()
+     * nothing else may use the communicator before this: a server may owe answers.
+     */
     enum status (*settle)(struct sync *sync, struct error *err);
     /*
      * Outside a step, by all ranks after settle(): state vector `index` of the optimizer comes to
