@@ -236,6 +236,7 @@ bool csv_next(struct csv_cursor *cursor, struct csv_field *fields, size_t fields
     *problem = (struct csv_problem){.what = NULL};
     while (cursor->at < cursor->end) {
         const bool quoted = *cursor->at == '"'; /* an empty field in quotes is a record */
+        cursor->record = cursor->at;
         cursor->line = cursor->next_line;
         take_record(cursor, fields, fields_max, out_count, problem);
         if (*out_count != 1 || fields[0].size > 0 || quoted)

@@ -39,14 +39,15 @@ struct csv_problem {
     size_t field;     /* counted from 0 */
 };
 
-/* Where reading stands. All fields are csv.c's own but `line`. */
+/* Where reading stands. Callers read `record` and `line`; the others are csv.c's own. */
 struct csv_cursor {
     const struct csv_dialect *dialect;
-    char *at;    /* the next record */
-    char *end;   /* there lies a line break that csv_begin() put if there was none */
-    char *block; /* 64 bytes of which `marks` says what to look at */
+    char *record; /* the last one, in the bytes */
+    int64_t line; /* on which it began */
+    char *at;     /* the next one */
+    char *end;    /* there lies a line break that csv_begin() put if there was none */
+    char *block;  /* 64 bytes of which `marks` says what to look at */
     uint64_t marks;
-    int64_t line; /* on which the last record began */
     int64_t next_line;
 };
 
