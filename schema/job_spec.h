@@ -113,9 +113,11 @@ struct data_column {
         buckets; /* category: rows of its table, hashed into; default 1024, row 0 is "missing" */
 };
 
+#define DATA_CLASS_LEFT_OUT (-1) /* as JSON: null */
+
 struct data_class {
     char value[DATA_COLUMN_BYTES];
-    int64_t index;
+    int64_t index; /* DATA_CLASS_LEFT_OUT: records of this class belong to no part */
 };
 
 /* How records are read; one description for both parts. */

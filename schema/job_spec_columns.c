@@ -109,7 +109,13 @@ static int compare_classes(const void *a, const void *b)
     return strcmp(left->value, right->value);
 }
 
-/* The object has each value once; several may mean the same class. */
+static bool get_class(const struct json_at *at, int64_t *out)
+{
+    *out = DATA_CLASS_LEFT_OUT;
+    return json_is_null(at->value) || json_get_int(at, 0, MODEL_CLASSES_LISTED_MAX - 1, out);
+}
+
+/* The object has each value once; several may mean the same class, and null leaves records out. */
 static void decode_classes(const struct json_at *at, struct data_spec *out)
 {
     if (!json_present(at) || !json_get_open_object(at))
@@ -126,7 +132,7 @@ static void decode_classes(const struct json_at *at, struct data_spec *out)
         struct data_class *class = &out->classes[out->class_count];
         if (!is_name(key))
             json_problem_add(&index, "value of 1..%d bytes", DATA_COLUMN_BYTES - 1);
-        else if (json_get_int(&index, 0, MODEL_CLASSES_LISTED_MAX - 1, &class->index))
+        else if (get_class(&index, &class->index))
             out->class_count += text_copy(class->value, sizeof(class->value), key) ? 1 : 0;
     }
     qsort(out->classes, out->class_count, sizeof(out->classes[0]), compare_classes);
@@ -190,7 +196,10 @@ static json_t *encode_classes(const struct data_spec *spec)
         return json_null();
     json_t *classes = json_object();
     for (size_t i = 0; i < spec->class_count; i++)
-        spec_set(&classes, spec->classes[i].value, json_integer(spec->classes[i].index));
+        spec_set(&classes, spec->classes[i].value,
+                 spec->classes[i].index == DATA_CLASS_LEFT_OUT
+                     ? json_null()
+                     : json_integer(spec->classes[i].index));
     return classes;
 }
 

@@ -249,6 +249,10 @@ static void texts_have_a_vocabulary_and_a_length_of_their_own(void **state)
     assert_int_equal(spec.training.class_weights, CLASS_WEIGHTS_GIVEN);
     assert_int_equal(spec.training.given_class_weight_count, 3);
     assert_true(spec.training.given_class_weights[0] == 2.5);
+    decode_example(VALID, "sentiment-polarity.json", &spec);
+    assert_int_equal(spec.data.class_count, 3);
+    assert_string_equal(spec.data.classes[0].value, "neutral");
+    assert_int_equal(spec.data.classes[0].index, DATA_CLASS_LEFT_OUT);
     decode_example(VALID, "sentiment-imdb.json", &spec);
     assert_string_equal(spec.data.separator, "\t");
     assert_int_equal(spec.model.bilstm.classes, 1);

@@ -2,7 +2,7 @@
 #include "trainer/data/fit.h"
 
 #include <assert.h>
-#include <math.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,8 @@
 #include "base/text.h"
 #include "trainer/data/number.h"
 #include "trainer/data/words.h"
+
+#define EXPECTED_CLASS "one of the values of \"classes\""
 
 void data_fit_free(struct data_fit *fit)
 {
@@ -82,15 +84,22 @@ struct records_layout data_fit_layout(const struct data_fit *fit, bool with_labe
 
 /* ------------------------------------------------------------------ rows */
 
+static float within_float(double value)
+{
+    if (value > (double)FLT_MAX)
+        return FLT_MAX;
+    return value < -(double)FLT_MAX ? -FLT_MAX : (float)value;
+}
+
 static bool encode_number(const struct data_fit *fit, const struct fit_column *column,
                           const struct record_cell *cell, float *out)
 {
     float value;
     if (number_parse_float(cell->text, cell->size, &value)) {
         *out = fit->normalize == NORMALIZE_STANDARD
-                   ? (float)(((double)value - column->mean) / column->std)
+                   ? within_float(((double)value - column->mean) / column->std)
                    : value;
-        return isfinite(*out);
+        return true;
     }
     if (!number_is_missing(cell->text, cell->size))
         return false;
@@ -173,12 +182,12 @@ static bool encode_class(const struct data_fit *fit, const struct record_cell *c
 bool data_encode_label(const struct data_fit *fit, const struct record_cell *cell,
                        struct fit_label *out, struct fit_refusal *refusal)
 {
-    double number = 0.0;
+    float number = 0.0F;
     int64_t integer = 0;
     refusal->column = (size_t)fit->label_column;
     switch (fit->labels) {
     case FIT_LABELS_CLASSES:
-        refusal->expected = "one of the values of \"classes\"";
+        refusal->expected = EXPECTED_CLASS;
         return encode_class(fit, cell, out);
     case FIT_LABELS_INTEGERS:
         refusal->expected = "a class as an integer from 0 on";
@@ -190,11 +199,41 @@ bool data_encode_label(const struct data_fit *fit, const struct record_cell *cel
     case FIT_LABELS_NUMBERS:
     default:
         refusal->expected = "a number";
-        if (!number_parse_double(cell->text, cell->size, &number) || !isfinite((float)number))
+        if (!number_parse_float(cell->text, cell->size, &number))
             return false;
-        *out = (struct fit_label){.number = (float)number};
+        *out = (struct fit_label){.number = number};
         return true;
     }
+}
+
+bool data_check_record(const struct data_fit *fit, const struct record_cell *cells,
+                       bool *out_left_out, struct fit_refusal *refusal)
+{
+    *out_left_out = false;
+    for (size_t i = 0; i < fit->column_count; i++) {
+        const struct record_cell *const cell = &cells[i];
+        const int kind = fit->columns[i].kind;
+        float number = 0.0F;
+        struct fit_label label = {.index = 0};
+        refusal->column = i;
+        refusal->expected = "a number";
+        if (kind == COLUMN_NUMERIC && !number_parse_float(cell->text, cell->size, &number) &&
+            !number_is_missing(cell->text, cell->size))
+            return false;
+        if (kind == COLUMN_LABEL && fit->class_count == 0 &&
+            !number_parse_float(cell->text, cell->size, &number))
+            return false;
+        if (kind == COLUMN_LABEL && fit->class_count > 0) {
+            refusal->expected = EXPECTED_CLASS;
+            if (!encode_class(fit, cell, &label))
+                return false;
+            *out_left_out = label.index < 0;
+        }
+        refusal->expected = "a text";
+        if (kind == COLUMN_TEXT && cell->absent)
+            return false;
+    }
+    return true;
 }
 
 const char *data_class_name(const struct data_fit *fit, int64_t index)

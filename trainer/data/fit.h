@@ -11,7 +11,7 @@
  *  "columns": [{"name", "kind", "buckets"?}, ...], "normalize": "standard" | "none",
  *  "mean": [...], "std": [...], one of each a numeric column,
  *  "labels": "classes" | "integers" | "numbers", "classes": {value: index or null, ...},
- *  "vocabulary": [words from index 2 on], "length"}
+ *  "vocabulary": [words from index 2 on], "length", "skipped"?: {"records", "first": [...]}}
  * {"kind": "pairs", "users", "items", "user_names"?: [...], "item_names"?: [...]}
  *
  * Ownership: a fit owns all that it points to. Threads: a fit that is complete may be read by any.
@@ -57,9 +57,10 @@ struct data_fit {
     struct data_class
         classes[MODEL_CLASSES_LISTED_MAX]; /* index -1: records of this class are left out */
     size_t class_count;
-    struct names vocabulary; /* word number i is token FIT_TOKEN_FIRST + i */
-    int64_t vocabulary_max;  /* tokens, the two special ones included */
-    int64_t length;          /* tokens of a text that stay: the last ones */
+    struct names vocabulary;        /* word number i is token FIT_TOKEN_FIRST + i */
+    int64_t vocabulary_max;         /* tokens, the two special ones included */
+    int64_t length;                 /* tokens of a text that stay: the last ones */
+    struct records_skipped skipped; /* malformed records of the part that was decoded */
     /* Pairs. */
     int64_t users, items;          /* rows of their tables: 1 + the largest number */
     bool named_users, named_items; /* else the ids are numbers and stand for themselves */
@@ -86,6 +87,12 @@ struct fit_refusal {
     const char *expected; /* static text */
 };
 
+/*
+ * Whether a record can be encoded, before anything is fitted: numbers are numbers or missing, the label is a
+ * class or at least a number. False, with *refusal, if not. *out_left_out: its class is not wanted.
+ */
+bool data_check_record(const struct data_fit *fit, const struct record_cell *cells,
+                       bool *out_left_out, struct fit_refusal *refusal);
 /*
  * One cell a column: numeric[numeric_count] normalised, a missing one as the mean; category
  * [category_count] 1..buckets-1 by hash, 0 for an empty one. False, with *refusal, for what is no number.

@@ -96,9 +96,21 @@ static void write_names(const struct names *names, const char *key, struct buf *
     buf_append_text(out, "]");
 }
 
+static void write_skipped(const struct records_skipped *skipped, struct buf *out)
+{
+    buf_printf(out, ",\"skipped\":{\"records\":%lld,\"first\":[", (long long)skipped->count);
+    for (int64_t i = 0; i < skipped->count && i < RECORDS_WARNINGS_MAX; i++) {
+        buf_append_text(out, i == 0 ? "" : ",");
+        json_append_string(out, skipped->first[i]);
+    }
+    buf_append_text(out, "]}");
+}
+
 void data_fit_write(const struct data_fit *fit, struct buf *out)
 {
     buf_printf(out, "{\"kind\":\"%s\"", kind_names[fit->kind]);
+    if (fit->skipped.count > 0)
+        write_skipped(&fit->skipped, out);
     if (fit->kind == FIT_PAIRS) {
         buf_printf(out, ",\"users\":%lld,\"items\":%lld", (long long)fit->users,
                    (long long)fit->items);
@@ -274,6 +286,23 @@ static enum status parse_records(const struct json_at *root, struct data_fit *fi
     return STATUS_OK;
 }
 
+static void parse_skipped(const struct json_at *root, struct records_skipped *out)
+{
+    const struct json_at skipped = json_at_key(root, "skipped");
+    if (!json_present(&skipped) || !json_get_open_object(&skipped))
+        return;
+    const struct json_at records = json_at_key(&skipped, "records");
+    const struct json_at first = json_at_key(&skipped, "first");
+    size_t count = 0;
+    (void)json_get_int(&records, 1, INT64_MAX, &out->count);
+    if (!json_get_array(&first, RECORDS_WARNINGS_MAX, &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const struct json_at text = json_at_index(&first, i);
+        (void)json_get_string_copy(&text, out->first[i], sizeof(out->first[i]));
+    }
+}
+
 enum status data_fit_parse(const char *text, size_t bytes, struct data_fit **out, struct error *err)
 {
     CLEANUP(json_cleanup) json_t *document = NULL;
@@ -289,6 +318,7 @@ enum status data_fit_parse(const char *text, size_t bytes, struct data_fit **out
     fit->label_column = -1;
     if (json_get_open_object(&root) && json_get_enum(&kind, kind_names, &kind_index)) {
         fit->kind = (enum fit_kind)kind_index;
+        parse_skipped(&root, &fit->skipped);
         if (fit->kind == FIT_PAIRS)
             TRY(parse_pairs(&root, fit, err));
         else

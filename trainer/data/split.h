@@ -1,0 +1,48 @@
+#ifndef TRAINER_DATA_SPLIT_H
+#define TRAINER_DATA_SPLIT_H
+
+/*
+ * split.h - which records of one file are set aside for evaluation. Both parts decide alike, each in its
+ * own passes over the file; nothing is remembered between them.
+ *
+ * By hash: the first eight bytes of SHA-256 of a column's value, as a big-endian fraction of 2^64, are below
+ * test_share; so all records of one value are on one side. By time: of the n records that are whole and
+ * wanted, the last test_share * n (rounded, at least one on each side), equal times in the order of their
+ * lines.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "trainer/data/fit.h"
+#include "trainer/data/records.h"
+
+struct split {
+    int by; /* enum split_by */
+    size_t column;
+    uint64_t test_below; /* hash: below it is the test part */
+    uint64_t
+        train_until; /* time: keys below it are of the training part, above it of the test part */
+    int64_t train_ties; /* so many records with just that key are of the training part */
+    int64_t *
+        ties_before; /* a chunk: how many lie in the chunks before it; NULL: all ties are training */
+    int64_t chunk_count;
+};
+
+/* A zeroed split first. Makes as many passes as it takes. Freed by split_clear(). */
+MUST_CHECK enum status split_open(const struct data_spec *spec, const struct data_fit *fit,
+                                  const struct records *records,
+                                  const struct records_policy *policy, struct split *out,
+                                  struct error *err);
+void split_clear(struct split *split);
+
+/*
+ * Whether the record, which data_check_record() took, is set aside. *ties counts the records of its chunk,
+ * in their order, that lie on the border by time: 0 at the chunk's begin. STATUS_INVALID where the time is
+ * none.
+ */
+MUST_CHECK enum status split_is_test(const struct split *split, const struct record *record,
+                                     int64_t *ties, bool *out_test, struct error *err);
+
+#endif
