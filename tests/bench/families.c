@@ -236,8 +236,8 @@ bool family_run_ours(const struct family *family, const char *prepared, int rank
                                .resident_bytes = peak,
                                .accuracy = value_of(&end, "eval_accuracy"),
                                .auc = value_of(&end, "eval_auc"),
-                               .hr = value_of(&end, "eval_hr"),
-                               .ndcg = value_of(&end, "eval_ndcg")};
+                               .hr = value_of(&end, "eval_hr_at_10"),
+                               .ndcg = value_of(&end, "eval_ndcg_at_10")};
     gang_close(&gang);
     return true;
 }

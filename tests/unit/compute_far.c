@@ -29,6 +29,9 @@ enum far_operation {
     FAR_EMBEDDING_GATHER,
     FAR_EMBEDDING_SCATTER_ADD,
     FAR_COPY_ROWS,
+    FAR_EMBEDDING_PRODUCT,
+    FAR_EMBEDDING_PRODUCT_BACKWARD,
+    FAR_RANK_FIRST,
     FAR_LSTM_FORWARD,
     FAR_LSTM_BACKWARD,
     FAR_ADAM,
@@ -43,7 +46,7 @@ enum far_operation {
 struct far_call {
     enum far_operation operation;
     void *out[4];
-    const void *in[4];
+    const void *in[5];
     int number[6];
     size_t size; /* or Philox's key */
     float scale;
@@ -245,6 +248,20 @@ static enum status carry_out_rows(struct compute *near, const struct far_call *c
     return compute_cpu.copy_rows(near, c->out[0], x[0], c->in[0], x[1], x[2], x[3], err);
 }
 
+static enum status carry_out_pairs(struct compute *near, const struct far_call *c,
+                                   struct error *err)
+{
+    const int *x = c->number;
+    if (c->operation == FAR_EMBEDDING_PRODUCT)
+        return compute_cpu.embedding_product(near, c->out[0], x[0], c->in[0], c->in[1], c->in[2],
+                                             c->in[3], x[1], x[2], err);
+    if (c->operation == FAR_EMBEDDING_PRODUCT_BACKWARD)
+        return compute_cpu.embedding_product_backward(near, c->out[0], c->out[1], c->out[2],
+                                                      c->out[3], c->in[4], x[0], c->in[0], c->in[1],
+                                                      c->in[2], c->in[3], x[1], x[2], err);
+    return compute_cpu.rank_first(near, c->out[0], c->in[0], c->in[1], x[0], x[1], x[2], err);
+}
+
 static enum status carry_out(struct compute *near, const struct far_call *c, struct error *err)
 {
     switch (c->operation) {
@@ -275,6 +292,10 @@ static enum status carry_out(struct compute *near, const struct far_call *c, str
     case FAR_EMBEDDING_SCATTER_ADD:
     case FAR_COPY_ROWS:
         return carry_out_rows(near, c, err);
+    case FAR_EMBEDDING_PRODUCT:
+    case FAR_EMBEDDING_PRODUCT_BACKWARD:
+    case FAR_RANK_FIRST:
+        return carry_out_pairs(near, c, err);
     case FAR_LSTM_FORWARD:
         return compute_cpu.lstm_forward(near, c->out[0], c->out[1], c->in[0], c->in[1],
                                         &c->lstm_weights, &c->lstm_shape, err);
@@ -505,6 +526,40 @@ static enum status far_embedding_scatter_add(struct compute *far, float *d_table
                  err);
 }
 
+static enum status far_embedding_product(struct compute *far, float *out, int out_stride,
+                                         const float *a, const int32_t *a_ids, const float *b,
+                                         const int32_t *b_ids, int n, int width, struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_EMBEDDING_PRODUCT, .out = {out}, .in = {a, a_ids, b, b_ids},
+                                   .number = {out_stride, n, width}},
+                 err);
+}
+
+static enum status far_embedding_product_backward(struct compute *far, float *d_a, float *a_flags,
+                                                  float *d_b, float *b_flags, const float *d_out,
+                                                  int out_stride, const float *a,
+                                                  const int32_t *a_ids, const float *b,
+                                                  const int32_t *b_ids, int n, int width,
+                                                  struct error *err)
+{
+    return issue(
+        far,
+        (struct far_call){FAR_EMBEDDING_PRODUCT_BACKWARD, .out = {d_a, a_flags, d_b, b_flags},
+                          .in = {a, a_ids, b, b_ids, d_out}, .number = {out_stride, n, width}},
+        err);
+}
+
+static enum status far_rank_first(struct compute *far, float *sums, const float *scores,
+                                  const int32_t *ids, int rows, int width, int top_k,
+                                  struct error *err)
+{
+    return issue(far,
+                 (struct far_call){FAR_RANK_FIRST, .out = {sums}, .in = {scores, ids},
+                                   .number = {rows, width, top_k}},
+                 err);
+}
+
 static enum status far_copy_rows(struct compute *far, float *out, int out_stride, const float *in,
                                  int in_stride, int n, int width, struct error *err)
 {
@@ -619,6 +674,9 @@ const struct compute_ops compute_far = {
     .gather_rows_i32 = far_gather_rows_i32,
     .embedding_gather = far_embedding_gather,
     .embedding_scatter_add = far_embedding_scatter_add,
+    .embedding_product = far_embedding_product,
+    .embedding_product_backward = far_embedding_product_backward,
+    .rank_first = far_rank_first,
     .copy_rows = far_copy_rows,
     .lstm_forward = far_lstm_forward,
     .lstm_backward = far_lstm_backward,

@@ -226,6 +226,25 @@ struct compute_lstm_gradients {
     X(enum status, embedding_scatter_add, \
       (struct compute * compute, float *d_table, float *flags, const float *d_out, int out_stride, \
        const int32_t *ids, int id_stride, int n, int width, struct error *err)) \
+    /* out[i * out_stride + j] = a[a_ids[i] * width + j] * b[b_ids[i] * width + j] */ \
+    X(enum status, embedding_product, \
+      (struct compute * compute, float *out, int out_stride, const float *a, const int32_t *a_ids, \
+       const float *b, const int32_t *b_ids, int n, int width, struct error *err)) \
+    /* Its gradients, in the order of i: with d = d_out[i * out_stride + j], \
+       d_a[a_ids[i] * width + j] += d * b[b_ids[i] * width + j], and d_b likewise; \
+       a_flags[a_ids[i]] += 1, b_flags[b_ids[i]] += 1 (NULL: not counted) */ \
+    X(enum status, embedding_product_backward, \
+      (struct compute * compute, float *d_a, float *a_flags, float *d_b, float *b_flags, \
+       const float *d_out, int out_stride, const float *a, const int32_t *a_ids, const float *b, \
+       const int32_t *b_ids, int n, int width, struct error *err)) \
+    /* Where the first candidate of each row stands: rank = number of the others whose score is not \
+       less or equal (so a NaN is the worst, and ties are won). A candidate with the id of the first \
+       does not count. sums[0] += rows, sums[1] += rows with rank < top_k (hits), sums[2] += \
+       log 2 / log(rank + 2) of those (NDCG with one relevant item: Jarvelin and Kekalainen 2002). \
+       scores, ids (rows, width) */ \
+    X(enum status, rank_first, \
+      (struct compute * compute, float *sums, const float *scores, const int32_t *ids, int rows, \
+       int width, int top_k, struct error *err)) \
     /* out[i * out_stride + j] = in[i * in_stride + j] for j < width */ \
     X(enum status, copy_rows, \
       (struct compute * compute, float *out, int out_stride, const float *in, int in_stride, int n, \

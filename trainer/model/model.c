@@ -8,6 +8,7 @@
 const struct model_ops *const model_registry[] = {
     [MODEL_MLP] = &model_mlp,
     [MODEL_BILSTM] = &model_bilstm,
+    [MODEL_NCF] = &model_ncf,
 };
 
 size_t model_parameter_count(const struct model *model)

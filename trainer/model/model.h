@@ -140,6 +140,7 @@ struct model {
 
 extern const struct model_ops model_mlp;
 extern const struct model_ops model_bilstm;
+extern const struct model_ops model_ncf; /* ncf.c says how it predicts */
 
 extern const struct model_ops *const model_registry[]; /* indexed by enum model_type */
 

@@ -68,6 +68,18 @@ enum status cpu_embedding_scatter_add(struct compute *compute, float *d_table, f
 enum status cpu_copy_rows(struct compute *compute, float *out, int out_stride, const float *in,
                           int in_stride, int n, int width, struct error *err);
 
+/* cpu_pairs.c */
+enum status cpu_embedding_product(struct compute *compute, float *out, int out_stride,
+                                  const float *a, const int32_t *a_ids, const float *b,
+                                  const int32_t *b_ids, int n, int width, struct error *err);
+enum status cpu_embedding_product_backward(struct compute *compute, float *d_a, float *a_flags,
+                                           float *d_b, float *b_flags, const float *d_out,
+                                           int out_stride, const float *a, const int32_t *a_ids,
+                                           const float *b, const int32_t *b_ids, int n, int width,
+                                           struct error *err);
+enum status cpu_rank_first(struct compute *compute, float *sums, const float *scores,
+                           const int32_t *ids, int rows, int width, int top_k, struct error *err);
+
 /* cpu_activation.c */
 enum status cpu_activation_forward(struct compute *compute, float *out, const float *in,
                                    size_t count, enum compute_activation act, struct error *err);
