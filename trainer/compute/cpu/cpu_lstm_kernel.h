@@ -186,6 +186,7 @@ LSTM_TARGET static __attribute__((noinline)) void add_product(float *sums, size_
                                                               size_t a_stride, const float *panel,
                                                               int depth)
 {
+    assert(rows <= LSTM_TILE_ROWS);
     switch (rows) {
     case 1:
         add_rows_product(sums, sums_stride, 1, a, a_stride, panel, depth);
@@ -208,7 +209,7 @@ LSTM_TARGET static __attribute__((noinline)) void add_product(float *sums, size_
         break;
 #endif
     default:
-        assert(!"a tile has at most LSTM_TILE_ROWS rows");
+        break;
     }
 }
 
