@@ -11,11 +11,22 @@
 #include "trainer/train.h"
 
 #define LOSS_MEAN_DECAY  0.98 /* a jump is measured against about the last 50 steps */
+#define KEEP_RATIO_MAX   10.0 /* of a loss to its mean */
 #define RANKS_TEXT_BYTES 96
 
 static bool rolls_back(const struct train *train)
 {
     return train->spec.training.guards.on_nan == ON_NAN_ROLLBACK;
+}
+
+/*
+ * Before all ranks fail alike: who ends first shuts its links, and a rank that still waits for what it
+ * has sent would report a lost peer instead.
+ */
+static void fail_together(const struct train *train)
+{
+    struct error ignored = {.status = STATUS_OK};
+    (void)train->comm->ops->barrier(train->comm, &ignored);
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -125,14 +136,17 @@ static enum status parameters_are_finite(const struct train *train, bool *out, s
 }
 
 /*
- * Keeps this step's state, unless its parameters are spoiled already: a gradient may overflow in a step
- * whose own loss was sound.
+ * Keeps this step's state, unless going back to it would not help: its loss has jumped, so it is on its
+ * way to the end of the numbers, or its parameters are there (a gradient may overflow in a step whose
+ * own loss was sound).
  */
 static enum status keep(struct train *train, struct error *err)
 {
     struct train_kept *kept = &train->guard.kept;
     struct sync *sync = train->sync;
     bool is_sound = false;
+    if (train->guard.loss_ratio > KEEP_RATIO_MAX)
+        return STATUS_OK;
     TRY(sync->ops->settle(sync, err));
     TRY(parameters_are_finite(train, &is_sound, err));
     if (!is_sound)
@@ -191,9 +205,11 @@ enum status train_guard_go_back(struct train *train, struct error *err)
     const struct train_kept *kept = &guard->kept;
     const struct guard_spec *spec = &train->spec.training.guards;
     train->part = TRAIN_PART_STEP;
-    if (guard->loop.rollbacks >= spec->max_rollbacks || kept->step < 0)
+    if (guard->loop.rollbacks >= spec->max_rollbacks || kept->step < 0) {
+        fail_together(train);
         return error_set(err, STATUS_INVALID, "%s, after %lld rollbacks", guard->reason,
                          (long long)guard->loop.rollbacks);
+    }
     TRY(spread_kept(train, err));
     const int64_t rollbacks = guard->loop.rollbacks + 1;
     const double lr_factor = guard->loop.lr_factor * spec->rollback_lr_factor;
@@ -257,8 +273,10 @@ static enum status find_culprits(struct train *train, char out[RANKS_TEXT_BYTES]
 /* On the reason that has just been written. */
 static enum status act(struct train *train, struct error *err)
 {
-    if (!rolls_back(train))
+    if (!rolls_back(train)) {
+        fail_together(train);
         return error_set(err, STATUS_INVALID, "%s", train->guard.reason);
+    }
     train->guard.must_go_back = true;
     return STATUS_OK;
 }
@@ -283,6 +301,7 @@ static enum status watch_jumps(struct train *train, int64_t step, double loss, s
         loop->loss_steps == 0
             ? loss
             : loop->loss_mean / (1.0 - pow(LOSS_MEAN_DECAY, (double)loop->loss_steps));
+    train->guard.loss_ratio = mean > 0.0 ? loss / mean : 0.0;
     loop->loss_mean = LOSS_MEAN_DECAY * loop->loss_mean + (1.0 - LOSS_MEAN_DECAY) * loss;
     loop->loss_steps++;
     const bool is_warned =
@@ -317,7 +336,10 @@ enum status train_guard_step(struct train *train, struct error *err)
     const int64_t keep_steps = train->spec.checkpoint.every_steps;
     if (check_steps > 0 && train->step % check_steps == 0) {
         train->part = TRAIN_PART_DEVICE;
-        TRY(sync_check_replicas(train->sync, err));
+        const enum status status = sync_check_replicas(train->sync, err);
+        if (status == STATUS_CORRUPT)
+            fail_together(train);
+        TRY(status);
     }
     if (!rolls_back(train))
         return STATUS_OK;

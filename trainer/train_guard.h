@@ -5,7 +5,8 @@
  * train_guard.h - what watches over training, and what is chosen from it:
  *
  *   a loss that is no number   fails, naming step and ranks, or goes back to the newest sound multiple
- *                              of checkpoint.every_steps with a lower learning rate
+ *                              of checkpoint.every_steps with a lower learning rate; sound: finite, and
+ *                              with a loss that had not jumped
  *   a loss that jumps          is warned of, once a metric window
  *   replicas                   are compared every replica_check_steps; a difference is a device fault
  *   early stopping             ends the job when an evaluation's metric no longer gains
@@ -31,8 +32,9 @@ struct train_guard {
     struct train_loop loop;
     struct train_best best;
     struct train_kept kept;
-    float *own_loss; /* device (1): what this rank put into the sum */
-    float *losses;   /* device (world size) */
+    float *own_loss;   /* device (1): what this rank put into the sum */
+    float *losses;     /* device (world size) */
+    double loss_ratio; /* newest step's loss to the moving mean before it */
     bool must_go_back;
     bool stops_early;
     char reason[TRAIN_GUARD_TEXT_BYTES]; /* why it must go back, or stops */
