@@ -1,14 +1,18 @@
 #include "tests/bench/bench.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/fs.h"
 
 static struct {
     double busy_s;
@@ -218,4 +222,18 @@ void bench_report_value(const char *name, const char *unit, double value, double
     bench_add(&samples, value);
     bench_report(name, unit, &samples, probe);
     bench_clear(&samples);
+}
+
+int bench_free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t bytes = sizeof(address);
+    CLEANUP(fd_cleanup) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) {
+        perror("bench: no free port");
+        exit(1);
+    }
+    return ntohs(address.sin_port);
 }

@@ -23,6 +23,9 @@ void bench_add(struct bench_samples *samples, double value);
 void bench_clear(struct bench_samples *samples);
 double bench_quantile(const struct bench_samples *samples, double q); /* 0..1; 0 when empty */
 
+/* A loopback TCP port that was free a moment ago. */
+int bench_free_port(void);
+
 /* SHORT=1 in the environment: the form that CI runs; every bench then takes seconds. */
 bool bench_is_short(void);
 const char *bench_build_dir(void); /* $BUILD or "build" */

@@ -224,18 +224,6 @@ static void probe_tcp(const struct measurement *measurement, int rank)
     free(in);
 }
 
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t bytes = sizeof(address);
-    CLEANUP(fd_cleanup) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
-        die("free port");
-    return ntohs(address.sin_port);
-}
-
 static void connect_pair(int sockets[RANKS])
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -268,7 +256,7 @@ static void measure_sum(struct arena *arena, size_t i, bool shared)
         .bytes = cases[i].bytes,
         .rounds = bench_is_short() ? cases[i].rounds_short : cases[i].rounds,
         .shared = shared,
-        .port = free_port(),
+        .port = bench_free_port(),
         .memory_fd = memfd_create("bench_comm", MFD_CLOEXEC),
         .arena = arena,
     };
@@ -300,7 +288,7 @@ static void measure_open(struct arena *arena, bool shared)
     for (int round = 0; round < (bench_is_short() ? 10 : 50); round++) {
         struct measurement measurement = {.rounds = 1,
                                           .shared = shared,
-                                          .port = free_port(),
+                                          .port = bench_free_port(),
                                           .memory_fd = memfd_create("bench_comm", MFD_CLOEXEC),
                                           .arena = arena};
         run_two(&measurement, time_open);
@@ -316,7 +304,7 @@ static void measure_loss(struct arena *arena, bool shared)
     struct bench_samples samples = {0};
     for (int round = 0; round < (bench_is_short() ? 20 : 200); round++) {
         struct measurement measurement = {.shared = shared,
-                                          .port = free_port(),
+                                          .port = bench_free_port(),
                                           .memory_fd = memfd_create("bench_comm", MFD_CLOEXEC),
                                           .arena = arena};
         pid_t pids[RANKS];
