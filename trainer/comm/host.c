@@ -185,7 +185,7 @@ enum status host_exchange(struct host *host, int rank, const struct host_exchang
     return tcp_exchange(host, peer, what, err);
 }
 
-void host_add(float *target, const float *source, size_t count)
+void host_add(float *restrict target, const float *restrict source, size_t count)
 {
     enum { LANES = 16 }; /* a known inner length is what the compiler vectorises */
     size_t i = 0;

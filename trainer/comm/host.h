@@ -133,8 +133,8 @@ MUST_CHECK enum status host_check_head(const struct host *host, const struct hos
 struct host_head host_make_head(const struct host *host, size_t bytes);
 MUST_CHECK enum status host_exchange(struct host *host, int rank, const struct host_exchange *what,
                                      struct error *err);
-/* target[i] += source[i] */
-void host_add(float *target, const float *source, size_t count);
+/* target[i] += source[i]; they do not overlap */
+void host_add(float *restrict target, const float *restrict source, size_t count);
 /* For errors. */
 enum status host_error_silent(const struct host *host, const struct host_peer *peer,
                               struct error *err);
