@@ -112,6 +112,8 @@ extern const struct data_reader data_reader_csv;
 extern const struct data_reader data_reader_tsv;
 extern const struct data_reader data_reader_text;
 extern const struct data_reader data_reader_jsonl;
+extern const struct data_reader data_reader_interactions;
+extern const struct data_reader data_reader_npy;
 
 extern const struct data_reader *const data_readers[]; /* indexed by enum data_format */
 

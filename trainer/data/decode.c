@@ -76,9 +76,8 @@ static enum status write_row(const struct decode *decode, const struct write_par
 {
     const struct data_fit *fit = decode->fit;
     struct fit_refusal refusal;
-    float *const numeric = fit->numeric_count == 0
-                               ? NULL
-                               : decode->numeric + part->row * (int64_t)fit->numeric_count;
+    float *const numeric =
+        fit->numeric_count == 0 ? NULL : decode->numeric + part->row * (int64_t)fit->numeric_count;
     int32_t *const category = fit->category_count == 0
                                   ? NULL
                                   : decode->category + part->row * (int64_t)fit->category_count;

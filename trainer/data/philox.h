@@ -15,7 +15,8 @@ enum philox_purpose {
     PHILOX_INIT = 2,
     PHILOX_DROPOUT = 3,
     PHILOX_NEGATIVES = 4,
-    PHILOX_MAKE_DATA = 5
+    PHILOX_MAKE_DATA = 5,
+    PHILOX_CANDIDATES = 6
 };
 
 struct philox_key {
