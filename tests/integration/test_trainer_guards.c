@@ -194,14 +194,19 @@ static void a_killed_job_that_rolls_back_ends_with_the_same_file(void **state)
 static void a_killed_gang_that_rolls_back_ends_with_the_same_file(void **state)
 {
     struct gang *gang = *state;
-    char expected[65];
+    static const char *const modes[] = {"sharded", "parameter_server"};
     make_explosive(gang, "rollback");
-    gang_set(gang, "training.sync", json_string("sharded"));
-    gang_run(gang, &pair, TRAINER_EXIT_DONE);
-    assert_true(warnings_with(gang, "back to step", NULL, 0) >= 2);
-    gang_model_sha256(gang, expected);
+    gang_set(gang, "resources", json_pack("{s:i}", "ranks", 2));
+    for (size_t i = 0; i < COUNT_OF(modes); i++) {
+        char expected[65];
+        gang_set(gang, "training.sync", json_string(modes[i]));
+        gang_set(gang, "training.servers", i == 1 ? json_integer(1) : NULL);
+        gang_run(gang, &pair, TRAINER_EXIT_DONE);
+        assert_true(warnings_with(gang, "back to step", NULL, 0) >= 2);
+        gang_model_sha256(gang, expected);
 
-    kill_until_done(gang, pair, 2, 2000, expected);
+        kill_until_done(gang, pair, 2, 2000, expected);
+    }
 }
 
 /* ------------------------------------------------------------------ faults of memory */
