@@ -243,7 +243,13 @@ bool has_output(const struct fake_seen *seen, void *context)
 
 static bool copy_seen(const struct fake_seen *seen, void *context)
 {
-    ((struct look *)context)->seen = *seen;
+    struct look *look = context;
+    json_t *const before[] = {look->seen.observed, look->seen.result};
+    look->seen = *seen;
+    (void)json_incref(look->seen.observed); /* the controller may replace them at any time */
+    (void)json_incref(look->seen.result);
+    for (size_t i = 0; i < COUNT_OF(before); i++)
+        json_decref(before[i]);
     return true;
 }
 
