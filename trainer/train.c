@@ -34,6 +34,7 @@ static enum status settle(struct train *train, struct error *err)
     train->part = TRAIN_PART_WRITE;
     TRY(checkpoints_wait(train->checkpoints, err));
     train->part = TRAIN_PART_GANG;
+    TRY(train->sync->ops->settle(train->sync, err));
     return train->comm->ops->barrier(train->comm, err);
 }
 

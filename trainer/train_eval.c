@@ -196,6 +196,8 @@ enum status train_evaluate(struct train *train, struct error *err)
     if (sums == NULL || (scores == NULL && train->eval_scores != NULL))
         return error_set(err, STATUS_NO_MEMORY, "evaluate %lld records",
                          (long long)train->eval_records);
+    if (train->sync != NULL)
+        TRY(train->sync->ops->settle(train->sync, err)); /* servers too evaluate */
     TRY(evaluate_all(train, sums, groups, scores, err));
     for (int64_t g = 1; g < groups; g++) {
         for (int i = 0; i < MODEL_METRICS_MAX; i++)
