@@ -1,6 +1,7 @@
 /* train_guard.c - memory of the guards, the watch over the loss and over the replicas. */
 #include "trainer/train_guard.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,14 +37,16 @@ static enum status add_extra(const struct train *train, struct checkpoint_state 
                              const char *name, const bool *is_present, float **out,
                              struct error *err)
 {
+    float *values = NULL;
     if (train->contract->rank == 0) {
-        *out = calloc(train->parameter_count, sizeof(float));
-        if (*out == NULL)
+        values = calloc(train->parameter_count, sizeof(float));
+        if (values == NULL)
             return error_set(err, STATUS_NO_MEMORY, "a copy of %zu parameters",
                              train->parameter_count);
     }
+    *out = values;
     state->extras[state->extra_count++] =
-        (struct checkpoint_extra){.name = name, .values = *out, .is_present = is_present};
+        (struct checkpoint_extra){.name = name, .values = values, .is_present = is_present};
     return STATUS_OK;
 }
 
@@ -58,6 +61,7 @@ static enum status open_kept(struct train *train, struct checkpoint_state *state
                          "ended together, which \"staleness\" %lld does not have",
                          (long long)spec->staleness);
     const int vectors = 1 + train->sync->optim->state_count;
+    assert(vectors <= (int)COUNT_OF(names));
     for (int i = 0; i < vectors; i++)
         TRY(add_extra(train, state, names[i], &kept->is_older, &kept->vectors[i], err));
     return STATUS_OK;

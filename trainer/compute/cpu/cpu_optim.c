@@ -5,7 +5,6 @@
  * An update is a sequence of runs: the whole of it, or the stretches of touched rows of a sparse table.
  */
 #include <math.h>
-#include <string.h>
 
 #include "trainer/compute/cpu/cpu.h"
 
@@ -55,11 +54,13 @@ static struct gradient_use use_of(const struct compute_update *u)
 /* Takes the gradient times the scale and leaves it or zero. */
 static inline float take(float *gradient, struct gradient_use use)
 {
-    const float g = *gradient * use.scale;
-    uint32_t bits = 0;
-    memcpy(&bits, gradient, sizeof(bits));
-    bits &= use.mask_left;
-    memcpy(gradient, &bits, sizeof(bits));
+    union {
+        float value;
+        uint32_t bits;
+    } left = {.value = *gradient};
+    const float g = left.value * use.scale;
+    left.bits &= use.mask_left;
+    *gradient = left.value;
     return g;
 }
 
