@@ -4,6 +4,7 @@
  */
 #include <jansson.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "trainer/makedata.h"
 #include "trainer/numerics.h"
 #include "trainer/places.h"
+#include "trainer/predict.h"
 #include "trainer/train.h"
 
 #define WORDS_MAX      2 /* verb, spec */
@@ -28,6 +30,10 @@ struct config {
     const char *cache;
     const char *file;
     const char *labels;
+    const char *users;
+    int64_t top_k;
+    bool exclude_seen;
+    bool json;
     bool resume;
     int64_t rows;
     int64_t seed;
@@ -35,7 +41,8 @@ struct config {
 
 static const struct option_row options[] = {
     {"data", OPTION_TEXT, offsetof(struct config, data), .value = "DIR",
-     .help = "folder with the data files, or the folder of data sets that has the spec's root"},
+     .help = "folder with the data files, or the folder of data sets that has the spec's root; "
+             "predict: a file, or - for standard input"},
     {"output", OPTION_TEXT, offsetof(struct config, output), .value = "DIR",
      .help = "folder for model, events and checkpoints"},
     {"cache", OPTION_TEXT, offsetof(struct config, cache), .value = "DIR",
@@ -44,6 +51,13 @@ static const struct option_row options[] = {
      .help = "evaluate: this file of the folder instead of the job's evaluation part"},
     {"labels", OPTION_TEXT, offsetof(struct config, labels), .value = "NAME",
      .help = "evaluate: the labels of --file, where they are in a file of their own"},
+    {"json", OPTION_FLAG, offsetof(struct config, json), .help = "predict: an object a line"},
+    {"users", OPTION_TEXT, offsetof(struct config, users), .value = "LIST",
+     .help = "predict, recommenders: \"1,2,3\", or all (the default)"},
+    {"top-k", OPTION_INT, offsetof(struct config, top_k), .value = "N", .min = 0,
+     .max = PREDICT_TOP_K_MAX, .help = "predict, recommenders: items a user (default: the spec's)"},
+    {"exclude-seen", OPTION_FLAG, offsetof(struct config, exclude_seen),
+     .help = "predict, recommenders: leave out what the user has in --data, the interactions"},
     {"resume", OPTION_FLAG, offsetof(struct config, resume),
      .help = "go on from the newest checkpoint in OUTPUT"},
     {"rows", OPTION_INT, offsetof(struct config, rows), .value = "N", .min = MAKEDATA_ROWS_MIN,
@@ -54,16 +68,17 @@ static const struct option_row options[] = {
 
 static const struct option_program program = {
     .name = "reprise-trainer",
-    .synopsis =
-        "[train SPEC.json | decode SPEC.json | evaluate MODEL.safetensors | make-data KIND |\n"
-        "       numerics] [options]",
+    .synopsis = "[train SPEC.json | decode SPEC.json | evaluate MODEL.safetensors |\n"
+                "       predict MODEL.safetensors | make-data KIND | numerics] [options]",
     .about =
-        "Trains one rank of a job. Without arguments the job comes from the environment that an\n"
-        "agent sets up. `train` runs one rank alone and prints the final metrics as a line of\n"
-        "JSON; `decode` fills the cache of decoded data; `evaluate` prints a saved model's metrics "
-        "as\n"
-        "a line of JSON; `make-data` writes an invented data set (table, text, interactions) into\n"
-        "OUTPUT; `numerics` names this machine's arithmetic.",
+        "Trains one rank of a job. Without arguments the job comes from the environment that\n"
+        "an agent sets up.\n"
+        "  train      runs one rank alone and prints the final metrics as a line of JSON\n"
+        "  decode     fills the cache of decoded data\n"
+        "  evaluate   prints a saved model's metrics as a line of JSON\n"
+        "  predict    prints a line for each row or text of a file, or the best items of users\n"
+        "  make-data  writes an invented data set (table, text, interactions) into OUTPUT\n"
+        "  numerics   names this machine's arithmetic",
     .rows = options,
     .epilogue = "exit codes:\n"
                 "  0 done, 64 bad spec or usage, 65 bad data, 69 peer lost, 70 internal error,\n"
@@ -259,6 +274,20 @@ static int run_evaluate(const struct config *config, const char *model)
     return fputs(line.data, stdout) < 0 ? TRAINER_EXIT_CANNOT_WRITE : TRAINER_EXIT_DONE;
 }
 
+static int run_predict(const struct config *config, const char *model)
+{
+    struct error err = {.status = STATUS_OK};
+    (void)signal(SIGPIPE, SIG_IGN); /* then it is an error, and what is temporary is removed */
+    const struct predict_request request = {.model = model,
+                                            .data = config->data,
+                                            .json = config->json,
+                                            .top_k = config->top_k,
+                                            .users = config->users,
+                                            .exclude_seen = config->exclude_seen};
+    const enum trainer_exit code = predict_run(&request, stdout, &err);
+    return code == TRAINER_EXIT_DONE ? (int)code : fail(&err, (int)code);
+}
+
 static int run_numerics(const struct config *config, const char *unused)
 {
     (void)config;
@@ -277,8 +306,11 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-    {"train", WORDS_MAX, run_alone},       {"decode", WORDS_MAX, run_decode},
-    {"evaluate", WORDS_MAX, run_evaluate}, {"make-data", WORDS_MAX, run_make_data},
+    {"train", WORDS_MAX, run_alone},         /* SPEC.json */
+    {"decode", WORDS_MAX, run_decode},       /* SPEC.json */
+    {"evaluate", WORDS_MAX, run_evaluate},   /* MODEL.safetensors */
+    {"predict", WORDS_MAX, run_predict},     /* MODEL.safetensors */
+    {"make-data", WORDS_MAX, run_make_data}, /* table, text, interactions */
     {"numerics", 1, run_numerics},
 };
 

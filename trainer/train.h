@@ -20,6 +20,7 @@
 #include "trainer/comm/comm.h"
 #include "trainer/contract.h"
 #include "trainer/data/data.h"
+#include "trainer/data/fit.h"
 #include "trainer/events.h"
 #include "trainer/model/model.h"
 #include "trainer/model_file.h"
@@ -144,6 +145,10 @@ bool train_evaluation_is_due(const struct train *train);
 MUST_CHECK enum status train_evaluate(struct train *train, struct error *err);
 /* Rank 0 writes the model file; all ranks come together before and after. */
 MUST_CHECK enum status train_export(struct train *train, struct error *err);
+/* And model.onnx, where the family has that form. `fit` is NULL where nothing was fitted. */
+MUST_CHECK enum status train_export_onnx(struct train *train,
+                                         const struct safetensors_tensor *tensors, size_t count,
+                                         const struct data_fit *fit, struct error *err);
 
 /* Installs the handlers: SIGTERM and SIGINT ask to stop, SIGUSR1 asks for a checkpoint. */
 void train_signal_setup(void);

@@ -1,4 +1,4 @@
-/* train_export.c - the model files: the parameters, and from what and how they were made. */
+/* train_exported.c - the model files: the parameters, and from what and how they were made. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,12 +7,11 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/version.h"
-#include "trainer/export/onnx_model.h"
+#include "trainer/data/fit.h"
 #include "trainer/export/safetensors.h"
 #include "trainer/train.h"
 
 #define MODEL_FILE "model.safetensors"
-#define ONNX_FILE  "model.onnx"
 
 #define NUMBER_BYTES 24
 
@@ -80,43 +79,60 @@ static int64_t samples_of_steps(const struct train *train)
     return epochs * train->plan.records + rest;
 }
 
-/* The same model for other programs, where its family has such a form and it fits. */
-static enum status write_onnx(struct train *train, const struct safetensors_tensor *tensors,
-                              size_t count, struct error *err)
+/*
+ * What was fitted, for the model: without the malformed records that were passed over, whose texts name
+ * the folder that the data lay in.
+ */
+static enum status take_fit(const struct train *train, struct data_fit **out, struct buf *out_text,
+                            struct error *err)
 {
-    if (!onnx_allows(&train->spec))
+    const struct dataset *set = &train->training;
+    if (set->fit_bytes == 0)
         return STATUS_OK;
-    const struct onnx_property properties[] = {{"spec_sha256", train->spec_sha256},
-                                               {"sha256", train->model_sha256}};
-    const struct onnx_source source = {.spec = &train->spec,
-                                       .tensors = tensors,
-                                       .tensor_count = count,
-                                       .bytes_scale = train->training.scale,
-                                       .properties = properties,
-                                       .property_count = COUNT_OF(properties)};
-    char path[PATH_BYTES_MAX];
-    TRY(fs_path(path, sizeof(path), err, "%s/" ONNX_FILE, train->contract->output_dir));
-    struct error cause = {.status = STATUS_OK};
-    const enum status status = onnx_export(path, &source, &cause);
-    if (status == STATUS_TOO_LARGE)
-        return train_warn(train, err, "%s", cause.text);
-    return status == STATUS_OK ? STATUS_OK : error_set(err, status, "%s", cause.text);
+    TRY(data_fit_parse(set->fit, set->fit_bytes, out, err));
+    (*out)->skipped = (struct records_skipped){.count = 0};
+    data_fit_write(*out, out_text);
+    return buf_status(out_text, "what was fitted on the data", err);
+}
+
+/* What is written: named tensors on the host, and all texts beside them. */
+struct exported {
+    float *values;
+    struct safetensors_tensor *tensors;
+    size_t count;
+    char *results, *spec;
+    struct data_fit *fit; /* NULL: nothing was fitted */
+    struct buf fit_text;
+};
+
+static void exported_clear(struct exported *exported)
+{
+    free(exported->values);
+    free(exported->tensors);
+    free(exported->results);
+    free(exported->spec);
+    data_fit_free(exported->fit);
+    buf_clear(&exported->fit_text);
+}
+
+static enum status prepare(struct train *train, struct exported *out, struct error *err)
+{
+    buf_init(&out->fit_text, DATA_FIT_MAX);
+    (void)train->model->ops->parameters(train->model, &out->count);
+    out->values = malloc(train->parameter_count * sizeof(float));
+    out->tensors = calloc(out->count, sizeof(*out->tensors));
+    out->results = encode_results(&train->results);
+    out->spec = encode_spec(&train->spec);
+    if (out->values == NULL || out->tensors == NULL || out->results == NULL || out->spec == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "export the model");
+    TRY(take_fit(train, &out->fit, &out->fit_text, err));
+    return collect(train, out->values, out->tensors, err);
 }
 
 static enum status write_model(struct train *train, struct error *err)
 {
-    size_t count = 0;
-    (void)train->model->ops->parameters(train->model, &count);
-    CLEANUP(free_cleanup) float *values = malloc(train->parameter_count * sizeof(float));
-    CLEANUP(free_cleanup) struct safetensors_tensor *tensors = calloc(count, sizeof(*tensors));
-    CLEANUP(free_cleanup) char *results = encode_results(&train->results);
-    if (values == NULL || tensors == NULL || results == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "export the model");
-    TRY(collect(train, values, tensors, err));
-
-    CLEANUP(free_cleanup) char *spec = encode_spec(&train->spec);
-    if (spec == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "export the model");
+    CLEANUP(exported_clear) struct exported exported = {.count = 0};
+    TRY(prepare(train, &exported, err));
     const struct training_spec *training = &train->spec.training;
     char seed[NUMBER_BYTES], steps[NUMBER_BYTES], samples[NUMBER_BYTES];
     (void)snprintf(seed, sizeof(seed), "%llu", (unsigned long long)training->seed);
@@ -126,22 +142,22 @@ static enum status write_model(struct train *train, struct error *err)
     const struct safetensors_metadata metadata[] = {
         {"format", "pt"},
         {"model", train->model->ops->type},
-        {"spec", spec},
+        {"spec", exported.spec},
         {"spec_sha256", train->spec_sha256},
-        {"fit", train->training.fit == NULL ? "" : train->training.fit},
+        {"fit", exported.fit_text.data},
         {"data_train_sha256", train->training.sha256},
         {"data_eval_sha256", train->evaluation.sha256},
         {"seed", seed},
         {"steps", steps},
         {"samples", samples},
-        {"metrics", results},
+        {"metrics", exported.results},
         {"sync", sync_registry[training->sync]->mode},
         {"reproducible", train->sync->is_reproducible ? "yes" : "no"},
         {"reprise_version", REPRISE_VERSION},
         {"numerics", train->device.ops->describe(train->device.compute)},
     };
-    const struct safetensors_content content = {.tensors = tensors,
-                                                .tensor_count = count,
+    const struct safetensors_content content = {.tensors = exported.tensors,
+                                                .tensor_count = exported.count,
                                                 .metadata = metadata,
                                                 .metadata_count = COUNT_OF(metadata)};
     struct safetensors_written written;
@@ -149,8 +165,8 @@ static enum status write_model(struct train *train, struct error *err)
                 train->contract->output_dir));
     TRY(safetensors_write(train->model_path, &content, &written, err));
     train->model_bytes = written.bytes;
-    safetensors_digest(tensors, count, train->model_sha256);
-    return write_onnx(train, tensors, count, err);
+    safetensors_digest(exported.tensors, exported.count, train->model_sha256);
+    return train_export_onnx(train, exported.tensors, exported.count, exported.fit, err);
 }
 
 enum status train_export(struct train *train, struct error *err)

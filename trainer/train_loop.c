@@ -139,8 +139,7 @@ static void decode_results(const struct json_at *parent, struct train_results *o
         return;
     const char *name = NULL;
     json_t *value = NULL;
-    json_object_foreach(json_iterable(at.value), name, value)
-    {
+    json_object_foreach(json_iterable(at.value), name, value) {
         double number = 0.0;
         if (get_real(&at, name, &number))
             train_results_set(out, name, number);

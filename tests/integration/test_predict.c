@@ -1,8 +1,9 @@
 /*
- * test_predict.c - saved models in use: `evaluate` gives what the job reported, to the last digit, and
- * refuses what is no model.
+ * test_predict.c - saved models in use: `evaluate` gives what the job reported, to the last digit;
+ * `predict` gives one line a row, whatever way the rows come; both refuse what is wrong by name.
  */
 #include <jansson.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,75 +20,80 @@
 #include "schema/exit_code.h"
 #include "tests/integration/cluster.h"
 #include "tests/integration/gang.h"
-#include "tests/integration/process.h"
+#include "tests/integration/saved.h"
 
-#define PATH_BYTES 512
-#define VERB_MS    60000
-#define WORDS_MAX  12
+#define LINE_BYTES 4096
+
+static struct gang gang; /* images */
+static struct saved credit, reviews;
 
 static int set_up(void **state)
 {
-    static struct gang gang;
+    (void)state;
     gang_open(&gang);
     gang_set(&gang, "training.steps", json_integer(60));
-    *state = &gang;
+    const struct gang_start start = {.world_size = 2, .shared_memory = true};
+    gang_run(&gang, &start, TRAINER_EXIT_DONE);
+    saved_open(&credit, "credit-small", "table");
+    saved_open(&reviews, "reviews-small", "text");
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    gang_close(*state);
+    (void)state;
+    saved_close(&reviews);
+    saved_close(&credit);
+    gang_close(&gang);
     return 0;
 }
 
-/* Runs reprise-trainer with these words; the result is to be cleared. */
-static void run_verb(const char *const *words, struct process_result *out)
+static const char *gang_model(void)
 {
-    char program[PATH_BYTES];
-    const char *argv[WORDS_MAX + 2] = {program};
-    cluster_program("reprise-trainer", program);
-    for (int i = 0; i < WORDS_MAX && words[i] != NULL; i++)
-        argv[i + 1] = words[i];
-    process_run(argv, NULL, NULL, VERB_MS, out);
+    static char path[SAVED_PATH_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/out/model.safetensors", gang.folder);
+    return path;
 }
 
-/* Runs it, and parses the one line of JSON that it prints. */
-static json_t *run_to_json(const char *const *words)
+static const char *gang_file(const char *name)
 {
-    struct process_result result;
-    run_verb(words, &result);
-    if (result.exit_code != 0)
-        fail_msg("%s: exit %d: %s", words[0], result.exit_code, result.err.data);
-    struct error err = {.status = STATUS_OK};
-    json_t *line = NULL;
-    if (json_parse(result.out.data, result.out.size, &line, &err) != STATUS_OK)
-        fail_msg("%s: %s", result.out.data, err.text);
-    process_result_clear(&result);
-    return line;
+    static char path[SAVED_PATH_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/%s", gang.data, name);
+    return path;
 }
 
-static void assert_refused(const char *const *words, int code, const char *text)
+/* Copies the next line, without its end, and moves on; false at the end. */
+static bool next_line(const char **at, char out[LINE_BYTES])
 {
-    struct process_result result;
-    run_verb(words, &result);
-    assert_int_equal(result.exit_code, code);
-    if (strstr(result.err.data, text) == NULL)
-        fail_msg("expected \"%s\" in: %s", text, result.err.data);
-    process_result_clear(&result);
+    const char *end = strchr(*at, '\n');
+    if (end == NULL)
+        return false;
+    const size_t size = (size_t)(end - *at);
+    assert_true(size < LINE_BYTES);
+    memcpy(out, *at, size);
+    out[size] = '\0';
+    *at = end + 1;
+    return true;
 }
 
-static void evaluate_gives_the_jobs_own_figures_to_the_last_digit(void **state)
+static int count_lines(const char *text)
 {
-    struct gang *gang = *state;
-    const struct gang_start start = {.world_size = 2, .shared_memory = true};
-    gang_run(gang, &start, TRAINER_EXIT_DONE);
+    int lines = 0;
+    for (; *text != '\0'; text++)
+        lines += *text == '\n' ? 1 : 0;
+    return lines;
+}
+
+/* ------------------------------------------------------------------ evaluate */
+
+static void evaluate_gives_a_gangs_figures_to_the_last_digit(void **state)
+{
+    (void)state;
     struct wire_event finished;
-    assert_true(gang_last_event(gang, 1, 0, EVENT_FINISHED, &finished));
-    char model[PATH_BYTES];
-    (void)snprintf(model, sizeof(model), "%s/out/model.safetensors", gang->folder);
-    const char *const words[] = {"evaluate", model, "--data", gang->data, NULL};
-    CLEANUP(json_cleanup) json_t *line = run_to_json(words);
-    size_t compared = 0;
+    assert_true(gang_last_event(&gang, 1, 0, EVENT_FINISHED, &finished));
+    const char *const words[] = {"evaluate", gang_model(), "--data", gang.data, NULL};
+    CLEANUP(json_cleanup) json_t *line = saved_json(words);
+    int compared = 0;
     for (size_t i = 0; i < finished.value_count; i++) {
         const struct event_value *value = &finished.values[i];
         if (strncmp(value->name, "eval_", 5) != 0)
@@ -99,50 +105,184 @@ static void evaluate_gives_the_jobs_own_figures_to_the_last_digit(void **state)
     assert_true(json_is_true(json_object_get(line, "same_data")));
 }
 
+static void assert_evaluates_alike(const struct saved *saved)
+{
+    const char *const words[] = {"evaluate", saved->model, "--data", saved->data, NULL};
+    CLEANUP(json_cleanup) json_t *line = saved_json(words);
+    const char *name;
+    json_t *value;
+    int compared = 0;
+    json_object_foreach(saved->trained, name, value) {
+        if (strncmp(name, "eval_", 5) != 0)
+            continue;
+        assert_true(json_number_value(json_object_get(line, name)) == json_number_value(value));
+        compared++;
+    }
+    assert_true(compared >= 2);
+    assert_true(json_is_true(json_object_get(line, "same_data")));
+}
+
+static void evaluate_gives_the_figures_of_tables_and_texts(void **state)
+{
+    (void)state;
+    assert_evaluates_alike(&credit); /* a split by hash */
+    assert_evaluates_alike(&reviews);
+}
+
 static void other_records_are_evaluated_and_said_to_be_other(void **state)
 {
-    struct gang *gang = *state;
-    const struct gang_start start = {.world_size = 1};
-    gang_run(gang, &start, TRAINER_EXIT_DONE);
-    char model[PATH_BYTES];
-    (void)snprintf(model, sizeof(model), "%s/out/model.safetensors", gang->folder);
-    const char *const words[] = {"evaluate", model,
-                                 "--data",   gang->data,
+    (void)state;
+    const char *const words[] = {"evaluate", gang_model(),
+                                 "--data",   gang.data,
                                  "--file",   "train-images-idx3-ubyte.gz",
                                  "--labels", "train-labels-idx1-ubyte.gz",
                                  NULL};
-    CLEANUP(json_cleanup) json_t *line = run_to_json(words);
+    CLEANUP(json_cleanup) json_t *line = saved_json(words);
     assert_true(json_is_false(json_object_get(line, "same_data")));
     assert_int_equal(json_integer_value(json_object_get(line, "records")), 10000);
-    const char *const unlabelled[] = {
-        "evaluate", model, "--data", gang->data, "--file", "train-images-idx3-ubyte.gz", NULL};
-    assert_refused(unlabelled, TRAINER_EXIT_BAD_DATA, "labels are in a file of their own");
+    const char *const unlabelled[] = {"evaluate", gang_model(), "--data",
+                                      gang.data,  "--file",     "train-images-idx3-ubyte.gz",
+                                      NULL};
+    saved_refused(unlabelled, NULL, TRAINER_EXIT_BAD_DATA, "labels are in a file of their own");
 }
 
 static void what_is_no_model_is_refused_by_name(void **state)
 {
-    struct gang *gang = *state;
-    const char *const missing[] = {"evaluate", "/nowhere/m", "--data", gang->data, NULL};
-    assert_refused(missing, TRAINER_EXIT_BAD_DATA, "/nowhere/m");
-    char path[PATH_BYTES];
-    (void)snprintf(path, sizeof(path), "%s/text", gang->folder);
-    static const char text[] = "this is no model at all, but a text";
+    (void)state;
+    const char *const missing[] = {"evaluate", "/nowhere/m", "--data", gang.data, NULL};
+    saved_refused(missing, NULL, TRAINER_EXIT_BAD_DATA, "/nowhere/m");
+    const char *const no_model[] = {"predict", gang_file("t10k-labels-idx1-ubyte.gz"), "--data",
+                                    "-", NULL};
+    saved_refused(no_model, "", TRAINER_EXIT_BAD_DATA, "t10k-labels-idx1-ubyte.gz");
+    const char *const no_data[] = {"evaluate", gang_model(), NULL};
+    saved_refused(no_data, NULL, TRAINER_EXIT_BAD_SPEC, "evaluate needs --data DIR");
+    const char *const no_rows[] = {"predict", gang_model(), NULL};
+    saved_refused(no_rows, NULL, TRAINER_EXIT_BAD_SPEC, "needs --data FILE");
+    const char *const no_shop[] = {"predict", credit.model, "--data", "-", "--users", "1", NULL};
+    saved_refused(no_shop, "", TRAINER_EXIT_BAD_SPEC, "--users, --top-k and --exclude-seen");
+}
+
+/* ------------------------------------------------------------------ predict */
+
+/* The evaluation part's records through predict and through evaluate: one accuracy. */
+static void images_are_predicted_as_they_are_evaluated(void **state)
+{
+    (void)state;
+    const char *const evaluate[] = {"evaluate", gang_model(), "--data", gang.data, NULL};
+    CLEANUP(json_cleanup) json_t *figures = saved_json(evaluate);
+    const int records = (int)json_integer_value(json_object_get(figures, "records"));
+    const double accuracy = json_number_value(json_object_get(figures, "eval_accuracy"));
+    const char *const predict[] = {"predict", gang_model(), "--data",
+                                   gang_file("t10k-images-idx3-ubyte.gz"), NULL};
+    CLEANUP(buf_clear) struct buf lines = saved_output(predict, NULL);
+    assert_int_equal(count_lines(lines.data), records + 1);
+
+    char plain[SAVED_PATH_BYTES], command[3 * SAVED_PATH_BYTES];
+    (void)snprintf(plain, sizeof(plain), "%s/labels", gang.folder);
+    (void)snprintf(command, sizeof(command), "gzip -dc '%s' >'%s'",
+                   gang_file("t10k-labels-idx1-ubyte.gz"), plain);
+    const char *const unpack[] = {"/bin/sh", "-c", command, NULL};
+    struct process_result unpacked;
+    process_run(unpack, NULL, NULL, 10000, &unpacked);
+    assert_int_equal(unpacked.exit_code, 0);
+    process_result_clear(&unpacked);
+    CLEANUP(buf_clear) struct buf labels = saved_read(gang.folder, "labels");
+
+    char line[LINE_BYTES];
+    const char *at = lines.data;
+    int right = 0;
+    assert_true(next_line(&at, line));
+    assert_non_null(strstr(line, "class,probability_0,probability_1,"));
+    for (int i = 0; i < records; i++) {
+        assert_true(next_line(&at, line));
+        right += line[0] - '0' == labels.data[8 + i] ? 1 : 0;
+    }
+    assert_true(fabs((double)right / records - accuracy) < 1e-9);
+}
+
+static void rows_give_the_same_lines_from_a_file_a_pipe_and_without_unused_columns(void **state)
+{
+    (void)state;
+    char path[SAVED_PATH_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/loans.csv", credit.data);
+    CLEANUP(buf_clear) struct buf table = saved_read(credit.data, "loans.csv");
+    const char *const from_file[] = {"predict", credit.model, "--data", path, NULL};
+    const char *const from_pipe[] = {"predict", credit.model, "--data", "-", NULL};
+    CLEANUP(buf_clear) struct buf expected = saved_output(from_file, NULL);
+    CLEANUP(buf_clear) struct buf actual = saved_output(from_pipe, table.data);
+    assert_string_equal(actual.data, expected.data);
+    assert_int_equal(count_lines(expected.data), count_lines(table.data));
+
+    /* One row by hand: columns in another order, neither id nor outcome. */
+    static const char row[] =
+        "region,home,purpose,late_payments,open_accounts,months,amount,debt,income,age\n"
+        "R04,own,business,0,3,36,14500,0,3060,52\n";
+    char first[LINE_BYTES];
+    const char *at = expected.data;
+    assert_true(next_line(&at, first) && next_line(&at, first));
+    CLEANUP(buf_clear) struct buf one = saved_output(from_pipe, row);
+    at = one.data;
+    char line[LINE_BYTES];
+    assert_true(next_line(&at, line));
+    assert_string_equal(line, "class,probability");
+    assert_true(next_line(&at, line));
+    /* A call of one row may differ in the last digits. */
+    assert_int_equal(strcspn(line, ","), strcspn(first, ","));
+    const char *const columns[] = {strchr(line, ','), strchr(first, ',')};
+    assert_true(fabs(strtod(columns[0] + 1, NULL) - strtod(columns[1] + 1, NULL)) < 1e-6);
+}
+
+static void a_malformed_row_is_named_by_line_and_column(void **state)
+{
+    (void)state;
+    const char *const words[] = {"predict", credit.model, "--data", "-", NULL};
+    saved_refused(words,
+                  "age,income,debt,amount,months,open_accounts,late_payments,purpose,home,region\n"
+                  "52,3060,0,14500,36,3,0,business,own,R04\n"
+                  "52,much,0,14500,36,3,0,business,own,R04\n",
+                  TRAINER_EXIT_BAD_DATA, "stdin:3:2 (income): expected a number, got \"much\"");
+    saved_refused(words, "age,income\n1,2\n", TRAINER_EXIT_BAD_DATA, "no column \"debt\"");
+}
+
+static void a_text_is_one_line_with_its_score_in_front(void **state)
+{
+    (void)state;
+    const char *const words[] = {"predict", reviews.model, "--data", "-", NULL};
+    CLEANUP(buf_clear)
+    struct buf lines =
+        saved_output(words, "the account was pleasant.\nthe website remains terrible.\n");
+    const char *at = lines.data;
+    char line[LINE_BYTES];
+    assert_true(next_line(&at, line));
+    assert_string_equal(strchr(line, '\t'), "\tthe account was pleasant.");
+    assert_true(strtod(line, NULL) > 0.5);
+    assert_true(next_line(&at, line));
+    assert_string_equal(strchr(line, '\t'), "\tthe website remains terrible.");
+    assert_true(strtod(line, NULL) < 0.5);
+    assert_string_equal(at, "");
+
+    const char *const json[] = {"predict", reviews.model, "--data", "-", "--json", NULL};
+    CLEANUP(buf_clear) struct buf objects = saved_output(json, "the account was \"pleasant\".\n");
     struct error err = {.status = STATUS_OK};
-    assert_int_equal(fs_replace_file(path, text, sizeof(text), 0644, &err), STATUS_OK);
-    const char *const no_model[] = {"evaluate", path, "--data", gang->data, NULL};
-    assert_refused(no_model, TRAINER_EXIT_BAD_DATA, path);
-    const char *const no_data[] = {"evaluate", path, NULL};
-    assert_refused(no_data, TRAINER_EXIT_BAD_SPEC, "evaluate needs --data DIR");
+    CLEANUP(json_cleanup) json_t *object = NULL;
+    assert_int_equal(json_parse(objects.data, objects.size, &object, &err), STATUS_OK);
+    assert_string_equal(json_string_value(json_object_get(object, "class")), "positive");
+    assert_string_equal(json_string_value(json_object_get(object, "text")),
+                        "the account was \"pleasant\".");
+    assert_true(json_number_value(json_object_get(object, "probability")) > 0.5);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(evaluate_gives_the_jobs_own_figures_to_the_last_digit,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(other_records_are_evaluated_and_said_to_be_other, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(what_is_no_model_is_refused_by_name, set_up, tear_down),
+        cmocka_unit_test(evaluate_gives_a_gangs_figures_to_the_last_digit),
+        cmocka_unit_test(evaluate_gives_the_figures_of_tables_and_texts),
+        cmocka_unit_test(other_records_are_evaluated_and_said_to_be_other),
+        cmocka_unit_test(what_is_no_model_is_refused_by_name),
+        cmocka_unit_test(images_are_predicted_as_they_are_evaluated),
+        cmocka_unit_test(rows_give_the_same_lines_from_a_file_a_pipe_and_without_unused_columns),
+        cmocka_unit_test(a_malformed_row_is_named_by_line_and_column),
+        cmocka_unit_test(a_text_is_one_line_with_its_score_in_front),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -178,15 +178,21 @@ static enum status idx_decode(const struct data_request *request, struct dataset
     const char *root = request->root;
     CLEANUP(idx_cleanup) struct idx_stream features = {.file = NULL};
     CLEANUP(idx_cleanup) struct idx_stream labels = {.file = NULL};
+    /* Images to be predicted have no labels, which are zero then. */
+    const bool is_labelled = part->labels[0] != '\0';
     TRY(idx_open(&features, root, part->features, err));
-    TRY(idx_open(&labels, root, part->labels, err));
+    if (is_labelled)
+        TRY(idx_open(&labels, root, part->labels, err));
 
     int dimensions = 0;
     struct idx_shape records, marks;
     TRY(idx_read_magic(&features, 2, IDX_DIMENSIONS_MAX, &dimensions, err));
     TRY(idx_read_sizes(&features, dimensions, &records, err));
-    TRY(idx_read_magic(&labels, 1, 1, &dimensions, err));
-    TRY(idx_read_sizes(&labels, dimensions, &marks, err));
+    marks = records;
+    if (is_labelled) {
+        TRY(idx_read_magic(&labels, 1, 1, &dimensions, err));
+        TRY(idx_read_sizes(&labels, dimensions, &marks, err));
+    }
     if (records.count != marks.count)
         return error_set(err, STATUS_INVALID, "%s: byte 4: %lld labels for the %lld records of %s",
                          labels.path, (long long)marks.count, (long long)records.count,
@@ -203,7 +209,7 @@ static enum status idx_decode(const struct data_request *request, struct dataset
     TRY(dataset_writer_shape(writer, &shape, arrays, err));
     TRY(idx_read(&features, arrays[0], records.count * records.width, err));
     TRY(idx_expect_end(&features, err));
-    return idx_read_labels(&labels, arrays[1], records.count, err);
+    return is_labelled ? idx_read_labels(&labels, arrays[1], records.count, err) : STATUS_OK;
 }
 
 const struct data_reader data_reader_idx = {.name = "idx", .decode = idx_decode};

@@ -201,6 +201,16 @@ void onnx_scalar(struct onnx_graph *graph, const char *name, float value)
     protobuf_end(&graph->body, mark);
 }
 
+void onnx_doubles(struct onnx_graph *graph, const char *name, const double *values, size_t count)
+{
+    const struct protobuf_mark mark = protobuf_begin(&graph->body, GRAPH_INITIALIZER);
+    protobuf_int64(&graph->body, TENSOR_DIM, (int64_t)count);
+    protobuf_varint(&graph->body, TENSOR_TYPE, ONNX_DOUBLE);
+    protobuf_text(&graph->body, TENSOR_NAME, name);
+    protobuf_bytes(&graph->body, TENSOR_RAW, values, count * sizeof(values[0]));
+    protobuf_end(&graph->body, mark);
+}
+
 void onnx_int64s(struct onnx_graph *graph, const char *name, int dims, const int64_t *values,
                  size_t count)
 {

@@ -31,7 +31,7 @@
 #define ONNX_NAME_BYTES     160
 #define ONNX_ATTRIBUTE_INTS 4
 
-enum onnx_type { ONNX_FLOAT = 1, ONNX_INT32 = 6, ONNX_INT64 = 7 };
+enum onnx_type { ONNX_FLOAT = 1, ONNX_INT32 = 6, ONNX_INT64 = 7, ONNX_DOUBLE = 11 };
 
 struct onnx_graph;
 
@@ -93,6 +93,7 @@ void onnx_floats(struct onnx_graph *graph, const char *name, int dims, const int
 float *onnx_new_floats(struct onnx_graph *graph, const char *name, int dims, const int64_t *shape);
 /* Small constants, copied. dims 0: a scalar. */
 void onnx_scalar(struct onnx_graph *graph, const char *name, float value);
+void onnx_doubles(struct onnx_graph *graph, const char *name, const double *values, size_t count);
 void onnx_int64s(struct onnx_graph *graph, const char *name, int dims, const int64_t *values,
                  size_t count);
 

@@ -20,33 +20,52 @@ static void add_bytes_input(struct onnx_graph *graph, const struct onnx_source *
                                         .outputs = {"input"}});
 }
 
-/* (value - mean) * factor, and 0 where the value is missing: "numeric.normal". */
+static void cast(struct onnx_graph *graph, const char *in, const char *out, enum onnx_type type)
+{
+    onnx_add(graph, &(struct onnx_node){.op = "Cast",
+                                        .inputs = {in},
+                                        .outputs = {out},
+                                        .attributes = {{.name = "to", .integer = type}}});
+}
+
+/* (value - mean) / std in double, as the training data were made: "numeric.scaled". */
+static void add_normaliser(struct onnx_graph *graph, const struct onnx_source *source)
+{
+    onnx_doubles(graph, "numeric.mean", source->means, source->numeric_count);
+    onnx_doubles(graph, "numeric.std", source->stds, source->numeric_count);
+    cast(graph, "numeric", "numeric.double", ONNX_DOUBLE);
+    onnx_add(graph, &(struct onnx_node){.op = "Sub",
+                                        .inputs = {"numeric.double", "numeric.mean"},
+                                        .outputs = {"numeric.centred"}});
+    onnx_add(graph, &(struct onnx_node){.op = "Div",
+                                        .inputs = {"numeric.centred", "numeric.std"},
+                                        .outputs = {"numeric.quotient"}});
+    cast(graph, "numeric.quotient", "numeric.scaled", ONNX_FLOAT);
+}
+
+/* The numeric columns as the first layer takes them: "numeric.normal". */
 static void add_numeric_input(struct onnx_graph *graph, const struct onnx_source *source)
 {
-    const int64_t width = (int64_t)source->numeric_count;
-    onnx_input(graph, &(struct onnx_value){.name = "numeric",
-                                           .type = ONNX_FLOAT,
-                                           .dims = {{.name = "batch"}, {.size = width}},
-                                           .dim_count = 2,
-                                           .about = "numeric columns in the spec's order, as in "
-                                                    "the data; NaN where missing"});
-    const char *value = "numeric";
-    if (source->means != NULL) {
-        onnx_floats(graph, "numeric.mean", 1, &width, source->means, source->numeric_count);
-        onnx_floats(graph, "numeric.factor", 1, &width, source->factors, source->numeric_count);
-        onnx_add(graph, &(struct onnx_node){.op = "Sub",
-                                            .inputs = {"numeric", "numeric.mean"},
-                                            .outputs = {"numeric.centred"}});
-        onnx_add(graph, &(struct onnx_node){.op = "Mul",
-                                            .inputs = {"numeric.centred", "numeric.factor"},
-                                            .outputs = {"numeric.scaled"}});
-        value = "numeric.scaled";
+    onnx_input(graph, &(struct onnx_value){
+                          .name = "numeric",
+                          .type = ONNX_FLOAT,
+                          .dims = {{.name = "batch"}, {.size = (int64_t)source->numeric_count}},
+                          .dim_count = 2,
+                          .about = "numeric columns in the spec's order, as in the data; NaN where "
+                                   "missing"});
+    const bool is_scaled = source->stds != NULL;
+    if (is_scaled) {
+        add_normaliser(graph, source);
+        onnx_scalar(graph, "numeric.fill", 0.0F);
+    } else {
+        onnx_doubles(graph, "numeric.mean", source->means, source->numeric_count);
+        cast(graph, "numeric.mean", "numeric.fill", ONNX_FLOAT);
     }
-    onnx_scalar(graph, "zero", 0.0F);
-    onnx_add(graph,
-             &(struct onnx_node){.op = "IsNaN", .inputs = {value}, .outputs = {"numeric.missing"}});
+    onnx_add(graph, &(struct onnx_node){
+                        .op = "IsNaN", .inputs = {"numeric"}, .outputs = {"numeric.missing"}});
     onnx_add(graph, &(struct onnx_node){.op = "Where",
-                                        .inputs = {"numeric.missing", "zero", value},
+                                        .inputs = {"numeric.missing", "numeric.fill",
+                                                   is_scaled ? "numeric.scaled" : "numeric"},
                                         .outputs = {"numeric.normal"}});
 }
 

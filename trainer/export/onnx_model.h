@@ -25,12 +25,15 @@ struct onnx_source {
     size_t tensor_count;
     /* mlp: what a value is multiplied by if records are bytes; 0: they are columns */
     float bytes_scale;
-    /* mlp on columns: value -> (value - mean) * factor, a missing one -> 0 */
+    /*
+     * mlp on columns, (numeric_count) each: a value becomes (value - mean) / std in double, a missing one
+     * 0; where stds is NULL values are taken as they are, and a missing one is the mean.
+     */
     size_t numeric_count;
-    const float *means;   /* NULL: values are taken as they are */
-    const float *factors; /* (numeric_count) */
-    const struct onnx_property
-        *properties; /* shown by tools: hashes, names of columns and classes */
+    const double *means;
+    const double *stds;
+    /* Shown by tools: hashes, names of columns and classes. */
+    const struct onnx_property *properties;
     size_t property_count;
 };
 
