@@ -1,15 +1,9 @@
 #include "trainer/data/philox.h"
 
-#define ROUNDS       10
-#define MULTIPLIER_0 UINT32_C(0xD2511F53)
-#define MULTIPLIER_1 UINT32_C(0xCD9E8D57)
-#define WEYL_0       UINT32_C(0x9E3779B9)
-#define WEYL_1       UINT32_C(0xBB67AE85)
-
 struct philox_key philox_key_of(uint64_t seed, enum philox_purpose purpose)
 {
     return (struct philox_key){
-        .word = {(uint32_t)seed, (uint32_t)(seed >> 32) ^ (uint32_t)purpose * WEYL_0}};
+        .word = {(uint32_t)seed, (uint32_t)(seed >> 32) ^ (uint32_t)purpose * PHILOX_WEYL_0}};
 }
 
 void philox_4x32(struct philox_key key, uint64_t high, uint64_t low, uint32_t out[4])
@@ -17,15 +11,15 @@ void philox_4x32(struct philox_key key, uint64_t high, uint64_t low, uint32_t ou
     uint32_t c0 = (uint32_t)low, c1 = (uint32_t)(low >> 32);
     uint32_t c2 = (uint32_t)high, c3 = (uint32_t)(high >> 32);
     uint32_t k0 = key.word[0], k1 = key.word[1];
-    for (int round = 0; round < ROUNDS; round++) {
-        const uint64_t p0 = (uint64_t)MULTIPLIER_0 * c0;
-        const uint64_t p1 = (uint64_t)MULTIPLIER_1 * c2;
+    for (int round = 0; round < PHILOX_ROUNDS; round++) {
+        const uint64_t p0 = (uint64_t)PHILOX_MULTIPLIER_0 * c0;
+        const uint64_t p1 = (uint64_t)PHILOX_MULTIPLIER_1 * c2;
         c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
         c1 = (uint32_t)p1;
         c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
         c3 = (uint32_t)p0;
-        k0 += WEYL_0;
-        k1 += WEYL_1;
+        k0 += PHILOX_WEYL_0;
+        k1 += PHILOX_WEYL_1;
     }
     out[0] = c0;
     out[1] = c1;

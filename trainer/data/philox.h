@@ -10,6 +10,13 @@
 
 #include <stdint.h>
 
+/* The constants of the paper, for whoever computes several counters together. */
+#define PHILOX_ROUNDS       10
+#define PHILOX_MULTIPLIER_0 UINT32_C(0xD2511F53)
+#define PHILOX_MULTIPLIER_1 UINT32_C(0xCD9E8D57)
+#define PHILOX_WEYL_0       UINT32_C(0x9E3779B9)
+#define PHILOX_WEYL_1       UINT32_C(0xBB67AE85)
+
 enum philox_purpose {
     PHILOX_SHUFFLE = 1,
     PHILOX_INIT = 2,

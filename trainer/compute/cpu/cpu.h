@@ -86,6 +86,8 @@ enum status cpu_activation_forward(struct compute *compute, float *out, const fl
 enum status cpu_activation_backward(struct compute *compute, float *d, const float *in,
                                     const float *out, size_t count, enum compute_activation act,
                                     struct error *err);
+
+/* cpu_dropout.c */
 enum status cpu_dropout(struct compute *compute, float *values, const uint32_t *counter,
                         uint64_t key, float rate, int n, int width, struct error *err);
 

@@ -1,21 +1,28 @@
-/* cpu_activation.c - activations that are no part of a dense layer, and dropout. */
-#include <math.h>
+/* cpu_activation.c - activations that are no part of a dense layer. */
 #include <string.h>
 
 #include "trainer/compute/cpu/cpu.h"
-#include "trainer/data/philox.h"
+#include "trainer/compute/cpu/cpu_math.h"
 
-#define SQRT_HALF        0.70710678118654752440F
-#define INVERSE_SQRT_2PI 0.39894228040143267794F
-
-static float gelu(float x)
+CPU_CLONES
+static void relu_all(float *values, size_t count)
 {
-    return 0.5F * x * (1.0F + erff(x * SQRT_HALF));
+    for (size_t i = 0; i < count; i++)
+        values[i] = values[i] < 0.0F ? 0.0F : values[i];
 }
 
-static float gelu_slope(float x)
+CPU_CLONES
+static void tanh_all(float *values, size_t count)
 {
-    return 0.5F * (1.0F + erff(x * SQRT_HALF)) + x * INVERSE_SQRT_2PI * expf(-0.5F * x * x);
+    for (size_t i = 0; i < count; i++)
+        values[i] = math_tanh(values[i]);
+}
+
+CPU_CLONES
+static void gelu_all(float *restrict out, const float *restrict in, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = math_gelu(in[i]);
 }
 
 enum status cpu_activation_forward(struct compute *compute, float *out, const float *in,
@@ -23,25 +30,38 @@ enum status cpu_activation_forward(struct compute *compute, float *out, const fl
 {
     (void)compute;
     (void)err;
-    switch (act) {
-    case COMPUTE_LINEAR:
-        if (out != in)
-            memcpy(out, in, count * sizeof(float));
-        break;
-    case COMPUTE_RELU:
-        for (size_t i = 0; i < count; i++)
-            out[i] = in[i] < 0.0F ? 0.0F : in[i];
-        break;
-    case COMPUTE_TANH:
-        for (size_t i = 0; i < count; i++)
-            out[i] = tanhf(in[i]);
-        break;
-    case COMPUTE_GELU:
-        for (size_t i = 0; i < count; i++)
-            out[i] = gelu(in[i]);
-        break;
+    if (act == COMPUTE_GELU) {
+        gelu_all(out, in, count);
+        return STATUS_OK;
     }
+    if (out != in)
+        memcpy(out, in, count * sizeof(float));
+    if (act == COMPUTE_RELU)
+        relu_all(out, count);
+    else if (act == COMPUTE_TANH)
+        tanh_all(out, count);
     return STATUS_OK;
+}
+
+CPU_CLONES
+static void relu_slope(float *restrict d, const float *restrict out, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        d[i] = out[i] > 0.0F ? d[i] : 0.0F;
+}
+
+CPU_CLONES
+static void tanh_slope(float *restrict d, const float *restrict out, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        d[i] *= 1.0F - out[i] * out[i];
+}
+
+CPU_CLONES
+static void gelu_slope(float *restrict d, const float *restrict in, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        d[i] *= math_gelu_slope(in[i]);
 }
 
 enum status cpu_activation_backward(struct compute *compute, float *d, const float *in,
@@ -54,36 +74,14 @@ enum status cpu_activation_backward(struct compute *compute, float *d, const flo
     case COMPUTE_LINEAR:
         break;
     case COMPUTE_RELU:
-        for (size_t i = 0; i < count; i++)
-            d[i] = out[i] > 0.0F ? d[i] : 0.0F;
+        relu_slope(d, out, count);
         break;
     case COMPUTE_TANH:
-        for (size_t i = 0; i < count; i++)
-            d[i] *= 1.0F - out[i] * out[i];
+        tanh_slope(d, out, count);
         break;
     case COMPUTE_GELU:
-        for (size_t i = 0; i < count; i++)
-            d[i] *= gelu_slope(in[i]);
+        gelu_slope(d, in, count);
         break;
-    }
-    return STATUS_OK;
-}
-
-enum status cpu_dropout(struct compute *compute, float *values, const uint32_t *counter,
-                        uint64_t key, float rate, int n, int width, struct error *err)
-{
-    (void)compute;
-    (void)err;
-    const struct philox_key philox = {{(uint32_t)key, (uint32_t)(key >> 32)}};
-    const uint64_t step = (uint64_t)counter[1] << 32 | counter[0];
-    const uint64_t first = (uint64_t)counter[2] * (uint64_t)width;
-    const uint64_t end = first + (uint64_t)n * (uint64_t)width;
-    const float kept = 1.0F / (1.0F - rate);
-    for (uint64_t block = first / 4; block * 4 < end; block++) {
-        uint32_t numbers[4];
-        philox_4x32(philox, step, block, numbers);
-        for (uint64_t e = block * 4 < first ? first : block * 4; e < block * 4 + 4 && e < end; e++)
-            values[e - first] *= philox_unit(numbers[e % 4]) < rate ? 0.0F : kept;
     }
     return STATUS_OK;
 }
