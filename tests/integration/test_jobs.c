@@ -107,7 +107,7 @@ static void the_shop_job_finds_the_next_item(void **state)
 {
     (void)state;
     CLEANUP(json_cleanup) json_t *line = train("shop-small");
-    assert_reaches("shop-small", line, "eval_hr", 0.9);
+    assert_reaches("shop-small", line, "eval_hr_at_10", 0.9);
 }
 
 int main(void)
