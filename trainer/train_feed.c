@@ -47,8 +47,7 @@ static void choose_records(struct feeder *feeder, int64_t step, int64_t first, i
         feeder->sampler_epoch = epoch;
     }
     const int64_t begin = step % plan->steps_per_epoch * plan->batch_size + first;
-    for (int64_t i = 0; i < count; i++)
-        feeder->records[i] = (int32_t)sampler_at(&feeder->sampler, (uint64_t)(begin + i));
+    sampler_range(&feeder->sampler, (uint64_t)begin, count, feeder->records);
 }
 
 static enum status fill_call(struct feeder *feeder, const struct feed_step *step, int c,

@@ -28,6 +28,25 @@ static void every_epoch_visits_every_record_once(void **state)
     }
 }
 
+static void a_range_holds_the_records_of_its_positions(void **state)
+{
+    (void)state;
+    static const uint64_t counts[] = {1, 2, 5, 63, 1000, 4097, 60000, 4970845, INT32_MAX};
+    enum { RANGE = 777 };
+    for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
+        struct sampler sampler;
+        int32_t range[RANGE];
+        const int64_t length = counts[c] < RANGE ? (int64_t)counts[c] : RANGE;
+        const uint64_t last = counts[c] - (uint64_t)length;
+        sampler_init(&sampler, 7, 2, counts[c]);
+        for (uint64_t first = 0; first <= last; first += last == 0 ? 1 : last) {
+            sampler_range(&sampler, first, length, range);
+            for (int64_t i = 0; i < length; i++)
+                assert_int_equal(range[i], sampler_at(&sampler, first + (uint64_t)i));
+        }
+    }
+}
+
 /* Positions that stay where they were, against the one that a random permutation has on average. */
 static int64_t fixed_points(const struct sampler *a, const struct sampler *b)
 {
@@ -96,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_epoch_visits_every_record_once),
+        cmocka_unit_test(a_range_holds_the_records_of_its_positions),
         cmocka_unit_test(seeds_and_epochs_shuffle_differently),
         cmocka_unit_test(neighbours_part_company),
         cmocka_unit_test(shares_cover_the_batch_and_differ_by_one_row_at_most),

@@ -146,6 +146,8 @@ struct sampler {
 };
 void sampler_init(struct sampler *sampler, uint64_t seed, uint64_t epoch, uint64_t count);
 uint64_t sampler_at(const struct sampler *sampler, uint64_t position);
+/* The same for positions first..first+count-1 into out (count), many times faster. */
+void sampler_range(const struct sampler *sampler, uint64_t first, int64_t count, int32_t *out);
 
 /* Rows first..first+count-1 of a global batch of `rows` that `rank` of `world_size` works on. */
 void sampler_share(int64_t rows, int rank, int world_size, int64_t *out_first, int64_t *out_count);

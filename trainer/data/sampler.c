@@ -12,6 +12,14 @@
 #include "trainer/data/philox.h"
 
 #define HALF_BITS_MAX 31
+#define BLOCK         256 /* values of a range that are worked on together */
+
+/* The rounds of one value wait for each other; those of many do not. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define SAMPLER_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define SAMPLER_CLONES /* resolvers run before a sanitizer is up */
+#endif
 
 void sampler_init(struct sampler *sampler, uint64_t seed, uint64_t epoch, uint64_t count)
 {
@@ -56,6 +64,59 @@ uint64_t sampler_at(const struct sampler *sampler, uint64_t position)
     while (record >= sampler->count)
         record = permute(sampler, record);
     return record;
+}
+
+/* permute() of `count` values, which fit 32 bits, in place. */
+SAMPLER_CLONES
+static void permute_many(const struct sampler *sampler, uint32_t *values, size_t count)
+{
+    const struct sampler s = *sampler;
+    const uint32_t mask = (uint32_t)((UINT64_C(1) << s.half_bits) - 1);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t left = values[i] >> s.half_bits, right = values[i] & mask;
+        for (int round = 0; round < SAMPLER_ROUNDS; round++) {
+            const uint32_t next = left ^ (mix(right ^ s.round_keys[round]) & mask);
+            left = right;
+            right = next;
+        }
+        values[i] = left << s.half_bits | right;
+    }
+}
+
+/* The records of `count` (at most BLOCK) positions. Those that walk on move together at each turn. */
+static void sample_block(const struct sampler *sampler, uint64_t first, size_t count, int32_t *out)
+{
+    uint32_t values[BLOCK] = {0};
+    uint16_t places[BLOCK];
+    for (size_t i = 0; i < count; i++) {
+        values[i] = (uint32_t)(first + i);
+        places[i] = (uint16_t)i;
+    }
+    while (count > 0) {
+        size_t left = 0;
+        permute_many(sampler, values, count);
+        for (size_t i = 0; i < count; i++) { /* without a branch: half of them would be wrong */
+            const uint32_t value = values[i];
+            const uint16_t place = places[i];
+            out[place] = (int32_t)value;
+            values[left] = value;
+            places[left] = place;
+            left += value >= sampler->count;
+        }
+        count = left;
+    }
+}
+
+void sampler_range(const struct sampler *sampler, uint64_t first, int64_t count, int32_t *out)
+{
+    assert(sampler->count <= DATA_RECORDS_MAX);
+    assert(count >= 0);
+    assert(first + (uint64_t)count <= sampler->count);
+    for (int64_t done = 0; done < count; done += BLOCK) {
+        const int64_t left = count - done;
+        sample_block(sampler, first + (uint64_t)done, (size_t)(left < BLOCK ? left : BLOCK),
+                     out + done);
+    }
 }
 
 void sampler_share(int64_t rows, int rank, int world_size, int64_t *out_first, int64_t *out_count)
