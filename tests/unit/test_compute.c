@@ -3,111 +3,12 @@
  * compared with a plain float64 reference.
  */
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "tests/unit/compute_far.h"
-#include "trainer/data/philox.h"
-
-#define TOLERANCE       2e-5
-#define ALLOCATIONS_MAX 512 /* device memory, released when all tests are done */
-
-struct fixture {
-    const struct compute_ops *ops;
-    struct compute *compute;
-    struct error err;
-    uint64_t draws; /* every test sees the same numbers */
-    void *memory[ALLOCATIONS_MAX];
-    size_t memory_count;
-};
-
-static struct fixture fixtures[2];
-
-static int open_backends(void **state)
-{
-    const struct compute_ops *const backends[] = {&compute_cpu, &compute_far};
-    for (size_t i = 0; i < COUNT_OF(fixtures); i++) {
-        fixtures[i] = (struct fixture){.ops = backends[i]};
-        assert_int_equal(compute_check(backends[i], &fixtures[i].err), STATUS_OK);
-        assert_int_equal(backends[i]->open(0, 1, &fixtures[i].compute, &fixtures[i].err),
-                         STATUS_OK);
-    }
-    *state = fixtures;
-    return 0;
-}
-
-static int close_backends(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(fixtures); i++) {
-        while (fixtures[i].memory_count > 0)
-            fixtures[i].ops->release(fixtures[i].compute,
-                                     fixtures[i].memory[--fixtures[i].memory_count]);
-        fixtures[i].ops->close(fixtures[i].compute);
-    }
-    return 0;
-}
-
-#define FOR_EACH_BACKEND(f) \
-    for (struct fixture *f = fixtures; f < fixtures + COUNT_OF(fixtures); f->draws = 0, f++)
-
-#define OK(call) assert_int_equal((call), STATUS_OK)
-
-/* Host numbers in [-1, 1), of which `zeros` in 256 are zero. */
-static float *draw(struct fixture *f, size_t count, unsigned zeros)
-{
-    float *out = malloc((count + 1) * sizeof(float));
-    assert_non_null(out);
-    const struct philox_key key = philox_key_of(1, PHILOX_INIT);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t word[4];
-        philox_4x32(key, 0, f->draws++, word);
-        out[i] = word[1] % 256 < zeros ? 0.0F : 2.0F * philox_unit(word[0]) - 1.0F;
-    }
-    return out;
-}
-
-static void *allocate(struct fixture *f, size_t bytes)
-{
-    assert_true(f->memory_count < ALLOCATIONS_MAX);
-    void *memory = NULL;
-    OK(f->ops->alloc(f->compute, bytes, &memory, &f->err));
-    f->memory[f->memory_count++] = memory;
-    return memory;
-}
-
-static void *to_device(struct fixture *f, const void *host, size_t bytes)
-{
-    void *memory = allocate(f, bytes);
-    OK(f->ops->upload(f->compute, memory, host, bytes, &f->err));
-    return memory;
-}
-
-static float *from_device(struct fixture *f, const float *memory, size_t count)
-{
-    float *host = malloc((count + 1) * sizeof(float));
-    assert_non_null(host);
-    OK(f->ops->download(f->compute, host, memory, count * sizeof(float), &f->err));
-    return host;
-}
-
-static void assert_near(const float *actual, const double *expected, size_t count, double scale)
-{
-    for (size_t i = 0; i < count; i++) {
-        const double error = fabs((double)actual[i] - expected[i]);
-        if (error > TOLERANCE * (scale + fabs(expected[i])))
-            fail_msg("element %zu of %zu is %.9g, expected %.9g", i, count, (double)actual[i],
-                     expected[i]);
-    }
-}
+#include "tests/unit/compute_rig.h"
 
 /* ------------------------------------------------------------------ dense layers */
 
@@ -139,20 +40,21 @@ static void reference_forward(const struct dense_shape *s, const float *a, const
     }
 }
 
-static void check_dense_forward(struct fixture *f, const struct dense_shape *s)
+static void check_dense_forward(struct compute_rig *f, const struct dense_shape *s)
 {
     const size_t mk = (size_t)(s->m * s->k), kn = (size_t)(s->k * s->n), mn = (size_t)(s->m * s->n);
-    float *a = draw(f, mk, s->zeros), *w = draw(f, kn, 0), *bias = draw(f, (size_t)s->n, 0);
+    float *a = compute_rig_draw(f, mk, s->zeros), *w = compute_rig_draw(f, kn, 0),
+          *bias = compute_rig_draw(f, (size_t)s->n, 0);
     double *expected = calloc(mn, sizeof(double));
     reference_forward(s, a, w, bias, expected);
-    float *out = allocate(f, mn * sizeof(float));
-    OK(f->ops->dense_forward(f->compute, out, to_device(f, a, mk * 4), to_device(f, w, kn * 4),
-                             to_device(f, bias, (size_t)s->n * 4), s->m, s->n, s->k, s->act,
-                             &f->err));
+    float *out = compute_rig_alloc(f, mn * sizeof(float));
+    OK(f->ops->dense_forward(
+        f->compute, out, compute_rig_put(f, a, mk * 4), compute_rig_put(f, w, kn * 4),
+        compute_rig_put(f, bias, (size_t)s->n * 4), s->m, s->n, s->k, s->act, &f->err));
 
-    float *actual = from_device(f, out, mn);
+    float *actual = compute_rig_get(f, out, mn);
 
-    assert_near(actual, expected, mn, sqrt((double)s->k));
+    compute_rig_near(actual, expected, mn, sqrt((double)s->k));
     free(actual);
     free(expected);
     free(a);
@@ -193,12 +95,14 @@ static void reference_backward(const struct dense_shape *s, const float *a, cons
     }
 }
 
-static void check_dense_backward(struct fixture *f, const struct dense_shape *s, bool wants_d_a)
+static void check_dense_backward(struct compute_rig *f, const struct dense_shape *s, bool wants_d_a)
 {
     const size_t mk = (size_t)(s->m * s->k), kn = (size_t)(s->k * s->n), mn = (size_t)(s->m * s->n);
     const size_t n = (size_t)s->n;
-    float *a = draw(f, mk, s->zeros), *w = draw(f, kn, 0), *out = draw(f, mn, 0);
-    float *d_out = draw(f, mn, 0), *before_w = draw(f, kn, 0), *before_bias = draw(f, n, 0);
+    float *a = compute_rig_draw(f, mk, s->zeros), *w = compute_rig_draw(f, kn, 0),
+          *out = compute_rig_draw(f, mn, 0);
+    float *d_out = compute_rig_draw(f, mn, 0), *before_w = compute_rig_draw(f, kn, 0),
+          *before_bias = compute_rig_draw(f, n, 0);
     struct dense_gradients g = {calloc(mk, 8), calloc(kn, 8), calloc(n, 8), calloc(mn, 8)};
     for (size_t i = 0; i < mn; i++)
         g.d_out[i] = (double)d_out[i];
@@ -207,24 +111,24 @@ static void check_dense_backward(struct fixture *f, const struct dense_shape *s,
     for (size_t i = 0; i < n; i++)
         g.d_bias[i] = (double)before_bias[i];
     reference_backward(s, a, w, out, &g);
-    float *device_d_a = NULL, *device_d_w = to_device(f, before_w, kn * 4);
-    float *device_d_bias = to_device(f, before_bias, n * 4),
-          *device_d_out = to_device(f, d_out, mn * 4);
+    float *device_d_a = NULL, *device_d_w = compute_rig_put(f, before_w, kn * 4);
+    float *device_d_bias = compute_rig_put(f, before_bias, n * 4),
+          *device_d_out = compute_rig_put(f, d_out, mn * 4);
     if (wants_d_a)
-        device_d_a = allocate(f, mk * 4);
+        device_d_a = compute_rig_alloc(f, mk * 4);
 
     OK(f->ops->dense_backward(f->compute, device_d_a, device_d_w, device_d_bias, device_d_out,
-                              to_device(f, out, mn * 4), to_device(f, a, mk * 4),
-                              to_device(f, w, kn * 4), s->m, s->n, s->k, s->act, &f->err));
+                              compute_rig_put(f, out, mn * 4), compute_rig_put(f, a, mk * 4),
+                              compute_rig_put(f, w, kn * 4), s->m, s->n, s->k, s->act, &f->err));
 
-    float *actual[] = {from_device(f, device_d_w, kn), from_device(f, device_d_bias, n),
-                       from_device(f, device_d_out, mn),
-                       wants_d_a ? from_device(f, device_d_a, mk) : NULL};
-    assert_near(actual[0], g.d_w, kn, sqrt((double)s->m));
-    assert_near(actual[1], g.d_bias, n, sqrt((double)s->m));
-    assert_near(actual[2], g.d_out, mn, 1.0);
+    float *actual[] = {compute_rig_get(f, device_d_w, kn), compute_rig_get(f, device_d_bias, n),
+                       compute_rig_get(f, device_d_out, mn),
+                       wants_d_a ? compute_rig_get(f, device_d_a, mk) : NULL};
+    compute_rig_near(actual[0], g.d_w, kn, sqrt((double)s->m));
+    compute_rig_near(actual[1], g.d_bias, n, sqrt((double)s->m));
+    compute_rig_near(actual[2], g.d_out, mn, 1.0);
     if (wants_d_a)
-        assert_near(actual[3], g.d_a, mk, sqrt((double)s->n));
+        compute_rig_near(actual[3], g.d_a, mk, sqrt((double)s->n));
     void *const owned[] = {a,     w,        out,     d_out,     before_w,  before_bias, g.d_a,
                            g.d_w, g.d_bias, g.d_out, actual[0], actual[1], actual[2],   actual[3]};
     for (size_t i = 0; i < COUNT_OF(owned); i++)
@@ -247,11 +151,11 @@ static void a_nan_passes_through_the_relu(void **state)
     FOR_EACH_BACKEND(f)
     {
         const float a[2] = {NAN, 1.0F}, w[2] = {1.0F, 1.0F}, bias[1] = {0.0F};
-        float *out = allocate(f, sizeof(float));
-        OK(f->ops->dense_forward(f->compute, out, to_device(f, a, sizeof(a)),
-                                 to_device(f, w, sizeof(w)), to_device(f, bias, sizeof(bias)), 1, 1,
-                                 2, COMPUTE_RELU, &f->err));
-        float *actual = from_device(f, out, 1);
+        float *out = compute_rig_alloc(f, sizeof(float));
+        OK(f->ops->dense_forward(
+            f->compute, out, compute_rig_put(f, a, sizeof(a)), compute_rig_put(f, w, sizeof(w)),
+            compute_rig_put(f, bias, sizeof(bias)), 1, 1, 2, COMPUTE_RELU, &f->err));
+        float *actual = compute_rig_get(f, out, 1);
         assert_true(isnan(actual[0]));
         free(actual);
     }
@@ -266,14 +170,14 @@ static void gathers_take_the_named_rows(void **state)
     const int32_t labels[3] = {7, -2, 11}, rows[4] = {2, 0, 0, 1};
     FOR_EACH_BACKEND(f)
     {
-        float *out = allocate(f, sizeof(float) * 20);
-        int32_t *picked = allocate(f, sizeof(int32_t) * 4);
-        const int32_t *device_rows = to_device(f, rows, sizeof(rows));
-        OK(f->ops->gather_rows_u8(f->compute, out, to_device(f, table, sizeof(table)), device_rows,
-                                  4, 5, 0.5F, &f->err));
-        OK(f->ops->gather_i32(f->compute, picked, to_device(f, labels, sizeof(labels)), device_rows,
-                              4, &f->err));
-        float *actual = from_device(f, out, 20);
+        float *out = compute_rig_alloc(f, sizeof(float) * 20);
+        int32_t *picked = compute_rig_alloc(f, sizeof(int32_t) * 4);
+        const int32_t *device_rows = compute_rig_put(f, rows, sizeof(rows));
+        OK(f->ops->gather_rows_u8(f->compute, out, compute_rig_put(f, table, sizeof(table)),
+                                  device_rows, 4, 5, 0.5F, &f->err));
+        OK(f->ops->gather_i32(f->compute, picked, compute_rig_put(f, labels, sizeof(labels)),
+                              device_rows, 4, &f->err));
+        float *actual = compute_rig_get(f, out, 20);
         int32_t got[4];
         OK(f->ops->download(f->compute, got, picked, sizeof(got), &f->err));
         for (int i = 0; i < 4; i++) {
@@ -287,10 +191,10 @@ static void gathers_take_the_named_rows(void **state)
 
 /* ------------------------------------------------------------------ loss */
 
-static void check_softmax(struct fixture *f, int m, int n, float magnitude)
+static void check_softmax(struct compute_rig *f, int m, int n, float magnitude)
 {
     const size_t mn = (size_t)(m * n);
-    float *logits = draw(f, mn, 0);
+    float *logits = compute_rig_draw(f, mn, 0);
     int32_t *labels = calloc((size_t)m, sizeof(int32_t));
     double *d_logits = calloc(mn, sizeof(double)), loss = 0.0, right = 0.0;
     const float scale = 0.25F;
@@ -312,17 +216,19 @@ static void check_softmax(struct fixture *f, int m, int n, float magnitude)
         right += best == labels[i];
     }
     const float before[2] = {1.5F, 2.0F}; /* sums are added to what is there */
-    float *sums = to_device(f, before, sizeof(before)), *device_d = allocate(f, mn * 4);
-    const float *device_logits = to_device(f, logits, mn * 4);
-    const int32_t *device_labels = to_device(f, labels, (size_t)m * 4);
+    float *sums = compute_rig_put(f, before, sizeof(before)),
+          *device_d = compute_rig_alloc(f, mn * 4);
+    const float *device_logits = compute_rig_put(f, logits, mn * 4);
+    const int32_t *device_labels = compute_rig_put(f, labels, (size_t)m * 4);
     OK(f->ops->softmax_cross_entropy(f->compute, sums, sums + 1, device_d, device_logits,
-                                     device_labels, NULL, to_device(f, &scale, 4), m, n, &f->err));
+                                     device_labels, NULL, compute_rig_put(f, &scale, 4), m, n,
+                                     &f->err));
     OK(f->ops->softmax_cross_entropy(f->compute, sums, sums + 1, NULL, device_logits, device_labels,
                                      NULL, NULL, m, n, &f->err));
-    float *actual = from_device(f, device_d, mn), *got = from_device(f, sums, 2);
-    assert_near(actual, d_logits, mn, 1.0);
+    float *actual = compute_rig_get(f, device_d, mn), *got = compute_rig_get(f, sums, 2);
+    compute_rig_near(actual, d_logits, mn, 1.0);
     const double expected[2] = {1.5 + 2.0 * loss, 2.0 + 2.0 * right};
-    assert_near(got, expected, 2, 1.0);
+    compute_rig_near(got, expected, 2, 1.0);
     free(actual);
     free(got);
     free(logits);
@@ -349,11 +255,13 @@ static void a_label_that_is_no_class_makes_the_loss_nan(void **state)
     {
         const float logits[4] = {0.0F}, zero[2] = {0.0F}, scale = 1.0F;
         const int32_t labels[2] = {1, 2};
-        float *sums = to_device(f, zero, sizeof(zero)), *d = to_device(f, logits, sizeof(logits));
-        OK(f->ops->softmax_cross_entropy(
-            f->compute, sums, sums + 1, d, to_device(f, logits, sizeof(logits)),
-            to_device(f, labels, sizeof(labels)), NULL, to_device(f, &scale, 4), 2, 2, &f->err));
-        float *got = from_device(f, sums, 1);
+        float *sums = compute_rig_put(f, zero, sizeof(zero)),
+              *d = compute_rig_put(f, logits, sizeof(logits));
+        OK(f->ops->softmax_cross_entropy(f->compute, sums, sums + 1, d,
+                                         compute_rig_put(f, logits, sizeof(logits)),
+                                         compute_rig_put(f, labels, sizeof(labels)), NULL,
+                                         compute_rig_put(f, &scale, 4), 2, 2, &f->err));
+        float *got = compute_rig_get(f, sums, 1);
         assert_true(isnan(got[0]));
         free(got);
     }
@@ -361,11 +269,12 @@ static void a_label_that_is_no_class_makes_the_loss_nan(void **state)
 
 /* ------------------------------------------------------------------ optimizers */
 
-static void check_adam(struct fixture *f, float l2, float decay)
+static void check_adam(struct compute_rig *f, float l2, float decay)
 {
     enum { COUNT = 1003 };
-    float *p = draw(f, COUNT, 0), *g = draw(f, COUNT, 0), *m = draw(f, COUNT, 0);
-    float *v = draw(f, COUNT, 0);
+    float *p = compute_rig_draw(f, COUNT, 0), *g = compute_rig_draw(f, COUNT, 0),
+          *m = compute_rig_draw(f, COUNT, 0);
+    float *v = compute_rig_draw(f, COUNT, 0);
     const struct compute_adam_scalars s = {.step_size = 0.01F,
                                            .beta1 = 0.9F,
                                            .beta2 = 0.999F,
@@ -386,15 +295,15 @@ static void check_adam(struct fixture *f, float l2, float decay)
         expected[0][i] = kept - (double)s.step_size * expected[1][i] /
                                     (sqrt(expected[2][i]) * (double)s.root_correction + 1e-8);
     }
-    float *device[3] = {to_device(f, p, COUNT * 4), to_device(f, m, COUNT * 4),
-                        to_device(f, v, COUNT * 4)};
+    float *device[3] = {compute_rig_put(f, p, COUNT * 4), compute_rig_put(f, m, COUNT * 4),
+                        compute_rig_put(f, v, COUNT * 4)};
     const struct compute_update update = {
-        .parameters = device[0], .gradients = to_device(f, g, COUNT * 4), .count = COUNT};
-    OK(f->ops->adam(f->compute, &update, device[1], device[2], to_device(f, &s, sizeof(s)),
+        .parameters = device[0], .gradients = compute_rig_put(f, g, COUNT * 4), .count = COUNT};
+    OK(f->ops->adam(f->compute, &update, device[1], device[2], compute_rig_put(f, &s, sizeof(s)),
                     &f->err));
     for (int i = 0; i < 3; i++) {
-        float *actual = from_device(f, device[i], COUNT);
-        assert_near(actual, expected[i], COUNT, 0.1);
+        float *actual = compute_rig_get(f, device[i], COUNT);
+        compute_rig_near(actual, expected[i], COUNT, 0.1);
         free(actual);
     }
     free(p);
@@ -420,7 +329,8 @@ static void sgd_has_momentum_and_decay(void **state)
     enum { COUNT = 517 };
     FOR_EACH_BACKEND(f)
     {
-        float *p = draw(f, COUNT, 0), *g = draw(f, COUNT, 0), *velocity = draw(f, COUNT, 0);
+        float *p = compute_rig_draw(f, COUNT, 0), *g = compute_rig_draw(f, COUNT, 0),
+              *velocity = compute_rig_draw(f, COUNT, 0);
         const struct compute_sgd_scalars s = {.lr = 0.1F, .momentum = 0.9F, .l2 = 0.01F};
         double expected[2][COUNT];
         for (size_t i = 0; i < COUNT; i++) {
@@ -428,15 +338,16 @@ static void sgd_has_momentum_and_decay(void **state)
                              (double)s.l2 * (double)p[i];
             expected[0][i] = (double)p[i] - (double)s.lr * expected[1][i];
         }
-        float *device_p = to_device(f, p, COUNT * 4);
-        float *device_velocity = to_device(f, velocity, COUNT * 4);
+        float *device_p = compute_rig_put(f, p, COUNT * 4);
+        float *device_velocity = compute_rig_put(f, velocity, COUNT * 4);
         const struct compute_update update = {
-            .parameters = device_p, .gradients = to_device(f, g, COUNT * 4), .count = COUNT};
-        OK(f->ops->sgd(f->compute, &update, device_velocity, to_device(f, &s, sizeof(s)), &f->err));
-        float *actual[2] = {from_device(f, device_p, COUNT),
-                            from_device(f, device_velocity, COUNT)};
-        assert_near(actual[0], expected[0], COUNT, 0.1);
-        assert_near(actual[1], expected[1], COUNT, 0.1);
+            .parameters = device_p, .gradients = compute_rig_put(f, g, COUNT * 4), .count = COUNT};
+        OK(f->ops->sgd(f->compute, &update, device_velocity, compute_rig_put(f, &s, sizeof(s)),
+                       &f->err));
+        float *actual[2] = {compute_rig_get(f, device_p, COUNT),
+                            compute_rig_get(f, device_velocity, COUNT)};
+        compute_rig_near(actual[0], expected[0], COUNT, 0.1);
+        compute_rig_near(actual[1], expected[1], COUNT, 0.1);
         void *const owned[] = {p, g, velocity, actual[0], actual[1]};
         for (size_t i = 0; i < COUNT_OF(owned); i++)
             free(owned[i]);
@@ -449,7 +360,8 @@ static void adagrad_divides_by_the_root_of_what_was_summed(void **state)
     enum { COUNT = 517 };
     FOR_EACH_BACKEND(f)
     {
-        float *p = draw(f, COUNT, 0), *g = draw(f, COUNT, 0), *sums = draw(f, COUNT, 0);
+        float *p = compute_rig_draw(f, COUNT, 0), *g = compute_rig_draw(f, COUNT, 0),
+              *sums = compute_rig_draw(f, COUNT, 0);
         const struct compute_adagrad_scalars s = {.lr = 0.1F, .eps = 1e-6F, .l2 = 0.01F};
         const float scale = 0.5F;
         double expected[2][COUNT];
@@ -460,15 +372,18 @@ static void adagrad_divides_by_the_root_of_what_was_summed(void **state)
             expected[0][i] =
                 (double)p[i] - (double)s.lr * gradient / (sqrt(expected[1][i]) + (double)s.eps);
         }
-        float *device_p = to_device(f, p, COUNT * 4), *device_sums = to_device(f, sums, COUNT * 4);
+        float *device_p = compute_rig_put(f, p, COUNT * 4),
+              *device_sums = compute_rig_put(f, sums, COUNT * 4);
         const struct compute_update update = {.parameters = device_p,
-                                              .gradients = to_device(f, g, COUNT * 4),
+                                              .gradients = compute_rig_put(f, g, COUNT * 4),
                                               .count = COUNT,
-                                              .scale = to_device(f, &scale, 4)};
-        OK(f->ops->adagrad(f->compute, &update, device_sums, to_device(f, &s, sizeof(s)), &f->err));
-        float *actual[2] = {from_device(f, device_p, COUNT), from_device(f, device_sums, COUNT)};
-        assert_near(actual[0], expected[0], COUNT, 0.1);
-        assert_near(actual[1], expected[1], COUNT, 0.1);
+                                              .scale = compute_rig_put(f, &scale, 4)};
+        OK(f->ops->adagrad(f->compute, &update, device_sums, compute_rig_put(f, &s, sizeof(s)),
+                           &f->err));
+        float *actual[2] = {compute_rig_get(f, device_p, COUNT),
+                            compute_rig_get(f, device_sums, COUNT)};
+        compute_rig_near(actual[0], expected[0], COUNT, 0.1);
+        compute_rig_near(actual[1], expected[1], COUNT, 0.1);
         void *const owned[] = {p, g, sums, actual[0], actual[1]};
         for (size_t i = 0; i < COUNT_OF(owned); i++)
             free(owned[i]);
@@ -490,17 +405,17 @@ static bool piece_touches(const struct piece *piece, size_t i)
 }
 
 /* The same three operations with and without flags: alike where the row is touched, else nothing. */
-static void update_piece(struct fixture *f, const struct piece *piece, const float *flags,
+static void update_piece(struct compute_rig *f, const struct piece *piece, const float *flags,
                          float *actual[4])
 {
     f->draws = 0;
-    float *host[4] = {draw(f, piece->count, 0), draw(f, piece->count, 0), draw(f, piece->count, 0),
-                      draw(f, piece->count, 0)};
+    float *host[4] = {compute_rig_draw(f, piece->count, 0), compute_rig_draw(f, piece->count, 0),
+                      compute_rig_draw(f, piece->count, 0), compute_rig_draw(f, piece->count, 0)};
     float *device[4];
     for (int i = 0; i < 4; i++) {
         for (size_t j = 0; j < piece->count; j++)
             host[i][j] = fabsf(host[i][j]);
-        device[i] = to_device(f, host[i], piece->count * 4);
+        device[i] = compute_rig_put(f, host[i], piece->count * 4);
         free(host[i]);
     }
     struct compute_update update = {.parameters = device[0],
@@ -519,17 +434,17 @@ static void update_piece(struct fixture *f, const struct piece *piece, const flo
                                               .decay = 0.1F};
     const struct compute_sgd_scalars sgd = {.lr = 0.1F, .momentum = 0.9F, .l2 = 0.1F};
     const struct compute_adagrad_scalars adagrad = {.lr = 0.1F, .eps = 1e-6F, .l2 = 0.1F};
-    OK(f->ops->adam(f->compute, &update, device[2], device[3], to_device(f, &adam, sizeof(adam)),
-                    &f->err));
-    OK(f->ops->sgd(f->compute, &update, device[2], to_device(f, &sgd, sizeof(sgd)), &f->err));
+    OK(f->ops->adam(f->compute, &update, device[2], device[3],
+                    compute_rig_put(f, &adam, sizeof(adam)), &f->err));
+    OK(f->ops->sgd(f->compute, &update, device[2], compute_rig_put(f, &sgd, sizeof(sgd)), &f->err));
     update.clears = true;
-    OK(f->ops->adagrad(f->compute, &update, device[3], to_device(f, &adagrad, sizeof(adagrad)),
-                       &f->err));
+    OK(f->ops->adagrad(f->compute, &update, device[3],
+                       compute_rig_put(f, &adagrad, sizeof(adagrad)), &f->err));
     for (int i = 0; i < 4; i++)
-        actual[i] = from_device(f, device[i], piece->count);
+        actual[i] = compute_rig_get(f, device[i], piece->count);
 }
 
-static void check_piece(struct fixture *f, const struct piece *piece)
+static void check_piece(struct compute_rig *f, const struct piece *piece)
 {
     const size_t width = (size_t)piece->width;
     const size_t rows = (piece->skip + piece->count + width - 1) / width;
@@ -538,11 +453,11 @@ static void check_piece(struct fixture *f, const struct piece *piece)
         flags[row] = row % 3 == 1 ? 2.0F : 0.0F;
     float *all[4], *some[4], *none[4];
     update_piece(f, piece, NULL, all);
-    update_piece(f, piece, to_device(f, flags, rows * 4), some);
-    update_piece(f, piece, to_device(f, zeros, rows * 4), none);
+    update_piece(f, piece, compute_rig_put(f, flags, rows * 4), some);
+    update_piece(f, piece, compute_rig_put(f, zeros, rows * 4), none);
     f->draws = 0;
     for (int i = 0; i < 4; i++) {
-        float *before = draw(f, piece->count, 0);
+        float *before = compute_rig_draw(f, piece->count, 0);
         for (size_t j = 0; j < piece->count; j++) {
             const float expected = piece_touches(piece, j) ? all[i][j] : fabsf(before[j]);
             assert_true(some[i][j] == expected);
@@ -615,9 +530,9 @@ static void allocated_bytes_are_counted(void **state)
 
 static void far_memory_kills_whoever_reads_it_from_the_host(void **state)
 {
-    struct fixture *f = &((struct fixture *)*state)[1];
+    struct compute_rig *f = &((struct compute_rig *)*state)[1];
     const float value = 1.0F;
-    const volatile float *memory = to_device(f, &value, sizeof(value));
+    const volatile float *memory = compute_rig_put(f, &value, sizeof(value));
     const pid_t child = fork();
     if (child == 0) {
         (void)signal(SIGSEGV, SIG_DFL);
@@ -634,7 +549,7 @@ static void far_memory_kills_whoever_reads_it_from_the_host(void **state)
 }
 
 struct counted_step {
-    struct fixture *fixture;
+    struct compute_rig *rig;
     float *target;
     const float *source;
     int calls;
@@ -644,28 +559,28 @@ static enum status copy_step(void *context, struct error *err)
 {
     struct counted_step *step = context;
     step->calls++;
-    return step->fixture->ops->copy(step->fixture->compute, step->target, step->source, 4, err);
+    return step->rig->ops->copy(step->rig->compute, step->target, step->source, 4, err);
 }
 
 static enum status uploading_step(void *context, struct error *err)
 {
     struct counted_step *step = context;
     const float value = 1.0F;
-    return step->fixture->ops->upload(step->fixture->compute, step->target, &value, 4, err);
+    return step->rig->ops->upload(step->rig->compute, step->target, &value, 4, err);
 }
 
 static void far_steps_are_recorded_once_and_replayed(void **state)
 {
-    struct fixture *f = &((struct fixture *)*state)[1];
+    struct compute_rig *f = &((struct compute_rig *)*state)[1];
     const float first = 1.0F, second = 2.0F;
-    float *source = to_device(f, &first, 4), *target = to_device(f, &first, 4);
+    float *source = compute_rig_put(f, &first, 4), *target = compute_rig_put(f, &first, 4);
     struct counted_step step = {f, target, source, 0};
     OK(f->ops->run(f->compute, 77, copy_step, &step, &f->err));
     OK(f->ops->upload(f->compute, source, &second, 4, &f->err));
 
     OK(f->ops->run(f->compute, 77, copy_step, &step, &f->err));
 
-    float *actual = from_device(f, target, 1);
+    float *actual = compute_rig_get(f, target, 1);
     assert_true(actual[0] == 2.0F);
     assert_int_equal(step.calls, 1);
     struct error err = {.status = STATUS_OK};
@@ -693,5 +608,5 @@ int main(void)
         cmocka_unit_test(far_memory_kills_whoever_reads_it_from_the_host),
         cmocka_unit_test(far_steps_are_recorded_once_and_replayed),
     };
-    return cmocka_run_group_tests_name("compute", tests, open_backends, close_backends);
+    return cmocka_run_group_tests_name("compute", tests, compute_rigs_open, compute_rigs_close);
 }
