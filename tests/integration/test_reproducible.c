@@ -27,6 +27,9 @@ struct family {
 
 static const struct family families[] = {
     {"digits", 600, 50},
+    {"credit-small", 1500, 100},
+    {"reviews-small", 300, 25},
+    {"shop-small", 1000, 50},
 };
 
 static void use(struct gang *gang, const struct family *family)
