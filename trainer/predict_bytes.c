@@ -1,4 +1,4 @@
-/* predict_bytes.c - images: the whole file is decoded into the scratch folder and mapped from there. */
+/* predict_bytes.c - images and arrays: the whole file is decoded into the scratch folder and mapped from there. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static enum status check_width(const struct predict *predict, const struct datas
 {
     size_t count = 0;
     const struct safetensors_tensor *tensors = safetensors_tensors(predict->file.tensors, &count);
-    const struct data_array *features = dataset_array(set, "features");
+    const struct data_array *bytes = dataset_array(set, "features");
+    const struct data_array *features = bytes != NULL ? bytes : dataset_array(set, "numeric");
     for (size_t i = 0; i < count && features != NULL; i++) {
         if (strcmp(tensors[i].name, "layer0.weight") == 0 && tensors[i].shape[1] != features->width)
             return error_set(err, STATUS_INVALID, "%s has %lld features a record, the model %lld",

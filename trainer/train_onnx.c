@@ -59,12 +59,13 @@ enum status train_export_onnx(struct train *train, const struct safetensors_tens
         return STATUS_OK;
     struct onnx_property properties[PROPERTIES_MAX] = {{"spec_sha256", train->spec_sha256},
                                                        {"sha256", train->model_sha256}};
-    struct onnx_source source = {.spec = &train->spec,
-                                 .tensors = tensors,
-                                 .tensor_count = count,
-                                 .bytes_scale = train->training.scale,
-                                 .properties = properties,
-                                 .property_count = 2};
+    struct onnx_source source = {
+        .spec = &train->spec,
+        .tensors = tensors,
+        .tensor_count = count,
+        .bytes_scale = train->training.kind == DATA_KIND_BYTES ? train->training.scale : 0.0F,
+        .properties = properties,
+        .property_count = 2};
     if (fit == NULL || fit->kind != FIT_TABLE)
         return export_or_warn(train, &source, err);
     const struct normaliser normaliser = normaliser_of(fit);

@@ -25,7 +25,9 @@ void saved_run(const char *const *words, const char *input, struct process_resul
     cluster_program("reprise-trainer", program);
     for (int i = 0; i < SAVED_WORDS_MAX && words[i] != NULL; i++)
         argv[i + 1] = words[i];
-    process_run(argv, NULL, input, VERB_MS, out);
+    /* The trainer would take it for --data; empty is as good as not there. */
+    static const char *const environment[] = {"REPRISE_DATA=", NULL};
+    process_run(argv, environment, input, VERB_MS, out);
 }
 
 struct buf saved_output(const char *const *words, const char *input)
@@ -69,7 +71,7 @@ struct buf saved_read(const char *folder, const char *name)
     struct error err = {.status = STATUS_OK};
     struct buf bytes;
     buf_init(&bytes, OUTPUT_MAX);
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    (void)snprintf(path, sizeof(path), "%s%s%s", folder, folder[0] == '\0' ? "" : "/", name);
     if (fs_read_file(path, &bytes, &err) != STATUS_OK)
         fail_msg("%s", err.text);
     return bytes;

@@ -37,7 +37,7 @@ struct buf saved_output(const char *const *words, const char *input);
 json_t *saved_json(const char *const *words);
 /* Fails unless it ends with this code and says this. */
 void saved_refused(const char *const *words, const char *input, int code, const char *text);
-/* All of a text file. */
+/* All of a file. `folder` may be "": then `name` is its path. */
 struct buf saved_read(const char *folder, const char *name);
 
 #endif

@@ -19,7 +19,10 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "tests/integration/cluster.h"
+#include "tests/integration/gang.h"
+#include "tests/integration/onnx_rows.h"
 #include "tests/integration/process.h"
+#include "tests/integration/saved.h"
 #include "trainer/export/onnx_model.h"
 
 #define INSTALL_MS    120000
@@ -27,6 +30,7 @@
 #define TENSORS_MAX   32
 #define PATH_BYTES    512
 #define FAR_FLOAT64   1e-6 /* furthest that float32 may be from float64, on scores of 0..1 */
+#define FAR_PREDICTED 1e-5 /* furthest from what `predict` says: both are float32 */
 #define VECTORS_BYTES (1 * MIB)
 
 struct fixture {
@@ -153,6 +157,8 @@ static void read_spec(const json_t *document, struct job_spec *out)
     out->model.ncf.variant = word_of(model, "variant", variants);
     out->model.ncf.factors = json_integer_value(json_object_get(model, "factors"));
     out->model.ncf.layer_count = sizes_of(json_object_get(model, "layers"), out->model.ncf.layers);
+    out->data.train.format =
+        json_object_get(records, "numeric_bytes") != NULL ? DATA_IDX : DATA_CSV;
     out->data.length = json_integer_value(json_object_get(records, "length"));
     out->data.column_count = json_array_size(json_object_get(records, "buckets"));
     for (size_t i = 0; i < out->data.column_count; i++)
@@ -236,10 +242,91 @@ static void graphs_of_all_families_give_the_scores_of_float64(void **state)
         check_vectors(fixture, names[i]);
 }
 
+/* ------------------------------------------------------------------ trained models */
+
+/* Takes over the rows. */
+static void check_rows(const struct fixture *fixture, const char *name, const char *onnx,
+                       json_t *rows)
+{
+    char path[PATH_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/rows.json", fixture->folder);
+    assert_int_equal(json_dump_file(rows, path, JSON_COMPACT), 0);
+    const size_t count = json_array_size(json_object_get(rows, "expected"));
+    const double off = furthest(fixture, onnx, path);
+    (void)printf("%-28s furthest of %zu from predict %.2e\n", name, count, off);
+    if (count == 0 || !(off < FAR_PREDICTED))
+        fail_msg("%s: ONNX Runtime is %g off", name, off);
+    json_decref(rows);
+}
+
+static void raw_rows_of_a_table_give_what_predict_says(void **state)
+{
+    const struct fixture *fixture = *state;
+    if (!fixture->is_ready)
+        skip();
+    struct saved saved;
+    char path[SAVED_PATH_BYTES];
+    saved_open(&saved, "credit-small", "table");
+    (void)snprintf(path, sizeof(path), "%s/loans.csv", saved.data);
+    check_rows(fixture, "credit-small", saved.onnx, onnx_rows_of_table(&saved, path));
+    saved_close(&saved);
+}
+
+static void texts_give_what_predict_says_also_without_a_word(void **state)
+{
+    static const char *const texts[] = {
+        "the account was pleasant.", "pleasant", "...", "the website remains terrible.",
+        "words that nobody has ever seen, and a bank that was not slow but very friendly"};
+    const struct fixture *fixture = *state;
+    if (!fixture->is_ready)
+        skip();
+    struct saved saved;
+    saved_open(&saved, "reviews-small", "text");
+    check_rows(fixture, "reviews-small", saved.onnx,
+               onnx_rows_of_texts(&saved, texts, COUNT_OF(texts)));
+    saved_close(&saved);
+}
+
+static void pairs_give_what_predict_says(void **state)
+{
+    const struct fixture *fixture = *state;
+    if (!fixture->is_ready)
+        skip();
+    struct saved saved;
+    saved_open(&saved, "shop-small", "interactions");
+    check_rows(fixture, "shop-small", saved.onnx, onnx_rows_of_pairs(&saved, "0,1,7"));
+    saved_close(&saved);
+}
+
+static void raw_bytes_of_images_give_what_predict_says(void **state)
+{
+    const struct fixture *fixture = *state;
+    if (!fixture->is_ready)
+        skip();
+    static struct gang gang;
+    char model[PATH_BYTES], onnx[PATH_BYTES], plain[PATH_BYTES], command[2 * PATH_BYTES];
+    const struct gang_start start = {.world_size = 1};
+    gang_open(&gang);
+    gang_run(&gang, &start, 0);
+    (void)snprintf(model, sizeof(model), "%s/out/model.safetensors", gang.folder);
+    (void)snprintf(onnx, sizeof(onnx), "%s/out/model.onnx", gang.folder);
+    (void)snprintf(plain, sizeof(plain), "%s/images", gang.folder);
+    (void)snprintf(command, sizeof(command), "gzip -dc '%s/t10k-images-idx3-ubyte.gz' >'%s'",
+                   gang.data, plain);
+    const char *const unpack[] = {"/bin/sh", "-c", command, NULL};
+    assert_true(run_quietly(unpack, CHECK_MS));
+    check_rows(fixture, "digits", onnx, onnx_rows_of_images(model, plain, 200));
+    gang_close(&gang);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(graphs_of_all_families_give_the_scores_of_float64),
+        cmocka_unit_test(raw_rows_of_a_table_give_what_predict_says),
+        cmocka_unit_test(texts_give_what_predict_says_also_without_a_word),
+        cmocka_unit_test(pairs_give_what_predict_says),
+        cmocka_unit_test(raw_bytes_of_images_give_what_predict_says),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

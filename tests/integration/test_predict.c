@@ -25,7 +25,7 @@
 #define LINE_BYTES 4096
 
 static struct gang gang; /* images */
-static struct saved credit, reviews;
+static struct saved credit, reviews, shop;
 
 static int set_up(void **state)
 {
@@ -36,12 +36,14 @@ static int set_up(void **state)
     gang_run(&gang, &start, TRAINER_EXIT_DONE);
     saved_open(&credit, "credit-small", "table");
     saved_open(&reviews, "reviews-small", "text");
+    saved_open(&shop, "shop-small", "interactions");
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    saved_close(&shop);
     saved_close(&reviews);
     saved_close(&credit);
     gang_close(&gang);
@@ -122,9 +124,10 @@ static void assert_evaluates_alike(const struct saved *saved)
     assert_true(json_is_true(json_object_get(line, "same_data")));
 }
 
-static void evaluate_gives_the_figures_of_tables_and_texts(void **state)
+static void evaluate_gives_the_figures_of_every_family(void **state)
 {
     (void)state;
+    assert_evaluates_alike(&shop);
     assert_evaluates_alike(&credit); /* a split by hash */
     assert_evaluates_alike(&reviews);
 }
@@ -272,17 +275,117 @@ static void a_text_is_one_line_with_its_score_in_front(void **state)
     assert_true(json_number_value(json_object_get(object, "probability")) > 0.5);
 }
 
+/* ------------------------------------------------------------------ recommenders */
+
+#define SHOP_ITEMS 300
+
+struct item_line {
+    int user, rank, item;
+    double score;
+};
+
+static int read_items(const char *text, struct item_line *out, int max)
+{
+    char line[LINE_BYTES];
+    int count = 0;
+    while (next_line(&text, line)) {
+        struct item_line *item = &out[count++];
+        assert_true(count <= max);
+        char *at = line;
+        item->user = (int)strtol(at, &at, 10);
+        item->rank = (int)strtol(at, &at, 10);
+        item->item = (int)strtol(at, &at, 10);
+        item->score = strtod(at, &at);
+        assert_true(*at == '\0');
+    }
+    return count;
+}
+
+static void the_best_items_of_a_user_are_the_first_of_all_its_items(void **state)
+{
+    (void)state;
+    static struct item_line all[2 * SHOP_ITEMS], best[20];
+    const char *const every[] = {"predict", shop.model, "--users", "7,2", "--top-k", "9999", NULL};
+    CLEANUP(buf_clear) struct buf lines = saved_output(every, NULL);
+    assert_int_equal(read_items(lines.data, all, 2 * SHOP_ITEMS), 2 * SHOP_ITEMS);
+    bool is_there[SHOP_ITEMS] = {false};
+    for (int i = 0; i < SHOP_ITEMS; i++) {
+        assert_int_equal(all[i].user, 7);
+        assert_int_equal(all[i].rank, i + 1);
+        assert_true(i == 0 || all[i].score <= all[i - 1].score);
+        assert_false(is_there[all[i].item]);
+        is_there[all[i].item] = true;
+    }
+    assert_int_equal(all[SHOP_ITEMS].user, 2);
+    /* Without --top-k as many as the spec's. */
+    const char *const few[] = {"predict", shop.model, "--users", "7", NULL};
+    CLEANUP(buf_clear) struct buf first = saved_output(few, NULL);
+    assert_int_equal(read_items(first.data, best, 20), 10);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(best[i].item, all[i].item);
+    const char *const everyone[] = {"predict", shop.model, NULL};
+    CLEANUP(buf_clear) struct buf of_all = saved_output(everyone, NULL);
+    assert_int_equal(count_lines(of_all.data) % 10, 0);
+    assert_non_null(
+        strstr(of_all.data, first.data)); /* user 7 is among them, with the same lines */
+}
+
+static void what_a_user_has_seen_is_left_out_and_nothing_else(void **state)
+{
+    (void)state;
+    static struct item_line all[SHOP_ITEMS], unseen[SHOP_ITEMS];
+    char path[SAVED_PATH_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/train.tsv", shop.data);
+    const char *const every[] = {"predict", shop.model, "--users", "3", "--top-k", "9999", NULL};
+    const char *const rest[] = {"predict", shop.model,       "--users", "3",  "--top-k",
+                                "9999",    "--exclude-seen", "--data",  path, NULL};
+    CLEANUP(buf_clear) struct buf lines = saved_output(every, NULL);
+    CLEANUP(buf_clear) struct buf others = saved_output(rest, NULL);
+    CLEANUP(buf_clear) struct buf log = saved_read(shop.data, "train.tsv");
+    const int count = read_items(lines.data, all, SHOP_ITEMS);
+    const int left = read_items(others.data, unseen, SHOP_ITEMS);
+    bool is_seen[SHOP_ITEMS] = {false};
+    char line[LINE_BYTES];
+    for (const char *at = log.data; next_line(&at, line);) {
+        char *field = line;
+        if (strtol(field, &field, 10) == 3)
+            is_seen[strtol(field, NULL, 10)] = true;
+    }
+    int at = 0;
+    for (int i = 0; i < count; i++) {
+        if (is_seen[all[i].item])
+            continue;
+        assert_true(at < left);
+        assert_int_equal(unseen[at++].item, all[i].item);
+    }
+    assert_int_equal(at, left);
+    assert_true(left < count);
+}
+
+static void a_recommender_refuses_users_that_it_does_not_know(void **state)
+{
+    (void)state;
+    const char *const unknown[] = {"predict", shop.model, "--users", "1,anna", NULL};
+    saved_refused(unknown, NULL, TRAINER_EXIT_BAD_DATA,
+                  "user \"anna\" was not in the training data");
+    const char *const no_log[] = {"predict", shop.model, "--exclude-seen", NULL};
+    saved_refused(no_log, NULL, TRAINER_EXIT_BAD_SPEC, "--data FILE for --exclude-seen");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evaluate_gives_a_gangs_figures_to_the_last_digit),
-        cmocka_unit_test(evaluate_gives_the_figures_of_tables_and_texts),
+        cmocka_unit_test(evaluate_gives_the_figures_of_every_family),
         cmocka_unit_test(other_records_are_evaluated_and_said_to_be_other),
         cmocka_unit_test(what_is_no_model_is_refused_by_name),
         cmocka_unit_test(images_are_predicted_as_they_are_evaluated),
         cmocka_unit_test(rows_give_the_same_lines_from_a_file_a_pipe_and_without_unused_columns),
         cmocka_unit_test(a_malformed_row_is_named_by_line_and_column),
         cmocka_unit_test(a_text_is_one_line_with_its_score_in_front),
+        cmocka_unit_test(the_best_items_of_a_user_are_the_first_of_all_its_items),
+        cmocka_unit_test(what_a_user_has_seen_is_left_out_and_nothing_else),
+        cmocka_unit_test(a_recommender_refuses_users_that_it_does_not_know),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

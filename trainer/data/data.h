@@ -22,7 +22,7 @@
 #include "schema/job_spec.h"
 
 enum data_kind {
-    DATA_KIND_BYTES, /* "features" u8 (count, width), "label" */
+    DATA_KIND_BYTES, /* "features" u8 (count, width), "label"; none where the part names no labels */
     DATA_KIND_TABLE, /* "numeric" f32 (count, n), "category" i32 (count, m), "label"; either may be absent */
     DATA_KIND_TEXT, /* "tokens" i32 (all tokens), "offsets" i64 (count + 1), "label" */
     DATA_KIND_PAIRS, /* "user", "item" i32; the evaluation part: "candidates" i32 (count, 1 + n) and "user" */

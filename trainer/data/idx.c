@@ -178,7 +178,7 @@ static enum status idx_decode(const struct data_request *request, struct dataset
     const char *root = request->root;
     CLEANUP(idx_cleanup) struct idx_stream features = {.file = NULL};
     CLEANUP(idx_cleanup) struct idx_stream labels = {.file = NULL};
-    /* Images to be predicted have no labels, which are zero then. */
+    /* Images to be predicted have no labels. */
     const bool is_labelled = part->labels[0] != '\0';
     TRY(idx_open(&features, root, part->features, err));
     if (is_labelled)
@@ -204,7 +204,7 @@ static enum status idx_decode(const struct data_request *request, struct dataset
         .scale = IDX_BYTE_SCALE,
         .arrays = {{"features", DATA_U8, records.count, records.width, NULL},
                    {"label", DATA_I32, records.count, 1, NULL}},
-        .array_count = 2};
+        .array_count = is_labelled ? 2 : 1};
     void *arrays[DATA_ARRAYS_MAX];
     TRY(dataset_writer_shape(writer, &shape, arrays, err));
     TRY(idx_read(&features, arrays[0], records.count * records.width, err));

@@ -270,8 +270,11 @@ static enum status npy_decode(const struct data_request *request, struct dataset
     CLEANUP(npy_close) struct npy features = {.source = NULL};
     CLEANUP(npy_close) struct npy labels = {.source = NULL};
     TRY(npy_open(&features, request->root, part->features, NPY_DIMENSIONS_MAX, err));
-    TRY(npy_open(&labels, request->root, part->labels, 2, err));
-    if (labels.width != 1 || labels.count != features.count)
+    /* Records to be predicted have no labels. */
+    const bool is_labelled = part->labels[0] != '\0';
+    if (is_labelled)
+        TRY(npy_open(&labels, request->root, part->labels, 2, err));
+    if (is_labelled && (labels.width != 1 || labels.count != features.count))
         return error_set(
             err, STATUS_INVALID,
             "%s: %lld labels of %lld values, expected one for each of the %lld records "
@@ -289,7 +292,7 @@ static enum status npy_decode(const struct data_request *request, struct dataset
               .type = is_integer(&labels) ? DATA_I32 : DATA_F32,
               .rows = features.count,
               .width = 1}},
-        .array_count = 2};
+        .array_count = is_labelled ? 2 : 1};
     struct dataset_shape shape = of_bytes;
     if (!bytes) {
         shape.kind = DATA_KIND_TABLE;
@@ -299,6 +302,8 @@ static enum status npy_decode(const struct data_request *request, struct dataset
     void *memory[DATA_ARRAYS_MAX];
     TRY(dataset_writer_shape(writer, &shape, memory, err));
     TRY(bytes ? read_bytes(&features, memory[0], err) : read_floats(&features, memory[0], err));
+    if (!is_labelled)
+        return STATUS_OK;
     return is_integer(&labels) ? read_classes(&labels, memory[1], err)
                                : read_floats(&labels, memory[1], err);
 }

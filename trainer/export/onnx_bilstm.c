@@ -79,7 +79,8 @@ static const char *add_inputs(struct onnx_graph *graph, const struct job_spec *s
                                            .type = ONNX_INT64,
                                            .dims = {{.name = "batch"}},
                                            .dim_count = 1,
-                                           .about = "words of each text"});
+                                           .about = "words of each text; one without any is "
+                                                    "the single token 0"});
     onnx_add(graph, &(struct onnx_node){.op = "Cast",
                                         .inputs = {"lengths"},
                                         .outputs = {"lengths32"},

@@ -5,19 +5,23 @@
 
 #define SQRT_HALF 0.70710678118654752440F
 
-/* Bytes as floats, scaled: "input". */
-static void add_bytes_input(struct onnx_graph *graph, const struct onnx_source *source,
-                            int64_t width)
+/* Records without columns, of bytes that are scaled or of numbers; the first layer's input in `out`. */
+static void add_features_input(struct onnx_graph *graph, const struct onnx_source *source,
+                               int64_t width, char out[ONNX_NAME_BYTES])
 {
+    const bool is_bytes = source->bytes_scale != 0.0F;
     onnx_input(graph, &(struct onnx_value){.name = "features",
                                            .type = ONNX_FLOAT,
                                            .dims = {{.name = "batch"}, {.size = width}},
                                            .dim_count = 2,
-                                           .about = "bytes of the records, 0 to 255"});
+                                           .about = is_bytes ? "bytes of the records, 0 to 255"
+                                                             : "values of the records"});
+    (void)snprintf(out, ONNX_NAME_BYTES, is_bytes ? "input" : "features");
+    if (!is_bytes)
+        return;
     onnx_scalar(graph, "features.scale", source->bytes_scale);
-    onnx_add(graph, &(struct onnx_node){.op = "Mul",
-                                        .inputs = {"features", "features.scale"},
-                                        .outputs = {"input"}});
+    onnx_add(graph, &(struct onnx_node){
+                        .op = "Mul", .inputs = {"features", "features.scale"}, .outputs = {out}});
 }
 
 static void cast(struct onnx_graph *graph, const char *in, const char *out, enum onnx_type type)
@@ -178,15 +182,16 @@ static int64_t count_category_columns(const struct data_spec *spec)
 
 enum status onnx_mlp(struct onnx_graph *graph, const struct onnx_source *source, struct error *err)
 {
-    if (source->bytes_scale != 0.0F) {
+    char input[ONNX_NAME_BYTES] = "";
+    const int format = source->spec->data.train.format;
+    if (format == DATA_IDX || format == DATA_NPY) {
         const struct safetensors_tensor *first = NULL;
         const int64_t any[] = {-1, -1};
         TRY(onnx_tensor_find(source, "layer0.weight", 2, any, &first, err));
-        add_bytes_input(graph, source, first->shape[1]);
-        return add_layers(graph, source, "input", err);
+        add_features_input(graph, source, first->shape[1], input);
+        return add_layers(graph, source, input, err);
     }
     const int64_t categories = count_category_columns(&source->spec->data);
-    char input[ONNX_NAME_BYTES] = "";
     if (source->numeric_count > 0) {
         add_numeric_input(graph, source);
         (void)snprintf(input, sizeof(input), "numeric.normal");

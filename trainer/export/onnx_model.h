@@ -5,7 +5,7 @@
  * onnx_model.h - model.onnx from what model.safetensors holds: the spec, what was fitted on the data,
  * and the tensors by name. A family's graph is a function of these alone (onnx_<family>.c).
  *
- *   mlp     images:  features float (batch, width), raw bytes 0..255
+ *   mlp     images:  features float (batch, width), raw bytes 0..255; other arrays: their values
  *           tables:  numeric float (batch, n), raw values, NaN where missing: the normaliser is in the
  *                    graph; category int64 (batch, m), row numbers of the tables, already hashed
  *           out:     probabilities (batch, classes) | probability (batch, 1) | value (batch, 1)
@@ -23,7 +23,7 @@ struct onnx_source {
     const struct job_spec *spec;
     const struct safetensors_tensor *tensors;
     size_t tensor_count;
-    /* mlp: what a value is multiplied by if records are bytes; 0: they are columns */
+    /* mlp: what a value is multiplied by if records are bytes; 0: they are not */
     float bytes_scale;
     /*
      * mlp on columns, (numeric_count) each: a value becomes (value - mean) / std in double, a missing one
