@@ -223,6 +223,7 @@ enum status train_guard_go_back(struct train *train, struct error *err)
     guard->must_go_back = false;
     train->checkpoint_owed = train->checkpoint_owed || train->checkpoint_agreed;
     train->step = kept->step;
+    progress_step(train->progress, train->step);
     train->results = kept->results;
     memcpy(train->window.sums, kept->window_sums, sizeof(train->window.sums));
     train->window.rows = kept->window_rows;
