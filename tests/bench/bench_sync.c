@@ -128,14 +128,12 @@ static void run_rank(const struct measurement *measurement, int rank)
                                .optimizer = &adam,
                                .count = models[measurement->model].count};
     check(compute_cpu.open(0, 1, &parts.device.compute, &err), &err);
-    void *memory = NULL;
-    check(compute_cpu.alloc(parts.device.compute, parts.count * sizeof(float), &memory, &err),
+    struct sync_memory parameters, gradients;
+    check(sync_memory_open(parts.device, parts.comm, parts.count, &parameters, &err), &err);
+    check(sync_memory_open(parts.device, parts.comm, parts.count + SYNC_TAIL, &gradients, &err),
           &err);
-    parts.parameters = memory;
-    check(compute_cpu.alloc(parts.device.compute, (parts.count + SYNC_TAIL) * sizeof(float),
-                            &memory, &err),
-          &err);
-    parts.gradients = memory;
+    parts.parameters = parameters.data;
+    parts.gradients = gradients.data;
     time_steps(measurement, &parts);
     comm_close(parts.comm);
 }

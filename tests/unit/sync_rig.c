@@ -214,9 +214,12 @@ int rig_rank(struct comm *comm, void *context)
         parts.flag_count = RIG_TABLE_ROWS;
     }
     GANG_TRY(compute_cpu.open(0, 1, &parts.device.compute, err));
-    parts.parameters = calloc(parts.count, sizeof(float));
-    parts.gradients = calloc(parts.count + parts.flag_count + SYNC_TAIL, sizeof(float));
-    GANG_CHECK(parts.parameters != NULL && parts.gradients != NULL);
+    struct sync_memory parameters, gradients;
+    GANG_TRY(sync_memory_open(parts.device, comm, parts.count, &parameters, err));
+    GANG_TRY(sync_memory_open(parts.device, comm, parts.count + parts.flag_count + SYNC_TAIL,
+                              &gradients, err));
+    parts.parameters = parameters.data;
+    parts.gradients = gradients.data;
     for (size_t i = 0; i < parts.count; i++)
         parts.parameters[i] = noise((uint32_t)i, 3, 5);
     const struct problem problem = {.what = what,
@@ -225,8 +228,8 @@ int rig_rank(struct comm *comm, void *context)
                                     .parameters = parts.parameters,
                                     .gradients = parts.gradients};
     const int code = run_problem(&problem, &parts, rig->result);
-    free(parts.parameters);
-    free(parts.gradients);
+    sync_memory_close(parts.device, &parameters);
+    sync_memory_close(parts.device, &gradients);
     compute_cpu.close(parts.device.compute);
     return code;
 }

@@ -18,6 +18,8 @@
 enum { SIZE_MAX_FLOATS = 1600000 };
 static const size_t sizes[] = {0, 1, 3, 1000, 4096, 101770};
 
+static const int worlds[] = {1, 2, 3, 4, 5, 8};
+
 /* Values whose sum depends on the order of the additions. */
 static float value(int rank, size_t i)
 {
@@ -225,14 +227,60 @@ static int every_operation(struct comm *comm, void *context)
     return 0;
 }
 
+/* The same promises on memory that all ranks see, beginning somewhere inside it. */
+static int operations_on_a_window(struct comm *comm, void *context)
+{
+    enum { MOST = 101770, BEFORE = 48 };
+    const bool *is_one_node = context;
+    const size_t world = (size_t)comm->world_size;
+    void *memory = NULL;
+    GANG_TRY(comm->ops->window(comm, (world * MOST + BEFORE + 1) * sizeof(float), &memory, err));
+    GANG_CHECK((memory != NULL) == *is_one_node);
+    if (memory == NULL)
+        return 0;
+    float *data = (float *)memory + BEFORE;
+    for (size_t s = 0; s < COUNT_OF(sizes); s++) {
+        const size_t count = sizes[s];
+        float *mine = data + (size_t)comm->rank * count;
+        for (size_t i = 0; i < world * count; i++)
+            data[i] = value(comm->rank, i);
+        data[world * count] = 42;
+        GANG_TRY(comm->ops->reduce_scatter_sum(comm, mine, data, count, err));
+        for (size_t i = 0; i < count; i++)
+            GANG_CHECK(same_bits(mine[i], tree_sum((int)world, (size_t)comm->rank * count + i)));
+        GANG_TRY(comm->ops->all_gather(comm, data, mine, count * sizeof(float), err));
+        for (size_t i = 0; i < world * count; i++)
+            GANG_CHECK(same_bits(data[i], tree_sum((int)world, i)));
+        for (size_t i = 0; i < count; i++)
+            data[i] = value(comm->rank, i);
+        GANG_TRY(comm->ops->all_reduce_sum(comm, data, count, err));
+        for (size_t i = 0; i < count; i++)
+            GANG_CHECK(same_bits(data[i], tree_sum((int)world, i)));
+        GANG_CHECK(same_bits(data[world * count], 42));
+    }
+    return 0;
+}
+
+static void sums_on_memory_that_all_see_have_the_promised_bits(void **state)
+{
+    (void)state;
+    for (size_t i = 1; i < COUNT_OF(worlds); i++) {
+        bool is_one_node = true;
+        struct gang gang = {
+            .world_size = worlds[i], .ranks_per_node = worlds[i], .shares_memory = true};
+        gang_run(&gang, operations_on_a_window, &is_one_node);
+        is_one_node = false;
+        gang.ranks_per_node = 1;
+        gang_run(&gang, operations_on_a_window, &is_one_node);
+    }
+}
+
 static int one_big_sum(struct comm *comm, void *context)
 {
     (void)context;
     return check_all_reduce(comm, SIZE_MAX_FLOATS) | check_reduce_scatter(comm, 300001) |
            check_all_gather(comm, 300001);
 }
-
-static const int worlds[] = {1, 2, 3, 4, 5, 8};
 
 static void every_operation_is_right_between_ranks_of_one_node(void **state)
 {
@@ -390,6 +438,7 @@ int main(void)
         cmocka_unit_test(every_operation_is_right_between_nodes),
         cmocka_unit_test(every_operation_is_right_on_nodes_of_several_ranks),
         cmocka_unit_test(a_node_without_shared_memory_uses_connections),
+        cmocka_unit_test(sums_on_memory_that_all_see_have_the_promised_bits),
         cmocka_unit_test(vectors_larger_than_any_ring_are_summed_right),
         cmocka_unit_test(ranks_may_be_threads_of_one_process),
         cmocka_unit_test(ranks_that_disagree_are_told_so),

@@ -55,6 +55,9 @@ static void a_rank_alone_has_nobody_to_send_to(void **state)
     assert_int_equal(comm->ops->send(comm, &byte, 1, 1, &err), STATUS_INVALID);
     assert_string_equal(err.text, "send of 1 bytes to rank 1 in a world of 1");
     assert_int_equal(comm->ops->recv(comm, &byte, 1, 0, NULL), STATUS_INVALID);
+    void *window = &byte;
+    assert_int_equal(comm->ops->window(comm, 1, &window, NULL), STATUS_OK);
+    assert_null(window);
     assert_int_equal(comm->ops->recv_any(comm, &byte, 1, 0, 1, &(int){0}, NULL), STATUS_INVALID);
     assert_int_equal(comm->ops->broadcast(comm, &byte, 1, 1, NULL), STATUS_INVALID);
 }

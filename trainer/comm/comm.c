@@ -17,6 +17,7 @@ enum status comm_check(const struct comm_ops *ops, struct error *err)
         {"recv", ops->recv != NULL},
         {"recv_any", ops->recv_any != NULL},
         {"barrier", ops->barrier != NULL},
+        {"window", ops->window != NULL},
         {"abort", ops->abort != NULL},
         {"close", ops->close != NULL},
     };

@@ -29,6 +29,7 @@
 #include "base/error.h"
 
 #define COMM_SECRET_BYTES_MAX 64
+#define COMM_WINDOWS_MAX      4
 
 struct comm;
 struct progress_page; /* schema/progress_page.h */
@@ -84,6 +85,12 @@ struct comm_ops {
     enum status (*recv_any)(struct comm *comm, void *data, size_t bytes, int first, int count,
                             int *out_source, struct error *err);
     enum status (*barrier)(struct comm *comm, struct error *err);
+    /*
+     * By all ranks, at most COMM_WINDOWS_MAX times: memory of `bytes`, zeroed, that the other ranks can
+     * read too, if all of them are on this node; else *out is NULL. Sums and gathers in place on it move
+     * each byte once. It is the communicator's until close().
+     */
+    enum status (*window)(struct comm *comm, size_t bytes, void **out, struct error *err);
     void (*abort)(struct comm *comm); /* from any thread */
     void (*close)(struct comm *comm); /* accepts NULL */
 };

@@ -28,6 +28,8 @@ const char *host_operation_name(enum host_operation operation)
         return "send";
     case HOST_BARRIER:
         return "barrier";
+    case HOST_WINDOW:
+        return "window";
     }
     return "unknown operation";
 }
@@ -212,7 +214,9 @@ void host_close(struct comm *comm)
         fd_cleanup(&host->peers[i].fd);
         fd_cleanup(&host->peers[i].pidfd);
     }
+    host_window_close_all(host);
     shared_unmap(host);
+    fd_cleanup(&host->shared_fd);
     fd_cleanup(&host->wake_fd);
     fd_cleanup(&host->watcher_quit_fd);
     free(host->peers);

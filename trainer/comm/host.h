@@ -44,6 +44,7 @@ enum host_operation {
     HOST_BROADCAST,
     HOST_SEND,
     HOST_BARRIER,
+    HOST_WINDOW,
 };
 
 /* Goes before each message's bytes on either transport. */
@@ -84,6 +85,12 @@ struct host_exchange {
     bool add; /* received floats are added to `recv` */
 };
 
+/* Memory of all ranks of the node: rank r's part begins at base + r * stride. */
+struct host_window {
+    uint8_t *base;
+    size_t stride;
+};
+
 enum host_trouble { HOST_FINE = 0, HOST_ABORTED, HOST_FAILED, HOST_PEER_DIED };
 
 struct host {
@@ -98,6 +105,10 @@ struct host {
 
     struct shared_page *shared; /* NULL: no peer on this node */
     size_t shared_bytes;
+    int shared_fd;     /* what windows are cut from; -1: there are none */
+    size_t shared_end; /* of the page, the rings and the windows in it */
+    struct host_window windows[COMM_WINDOWS_MAX];
+    int window_count;
     int local_rank;
     int local_world_size;
 
@@ -174,7 +185,29 @@ MUST_CHECK enum status tcp_exchange(struct host *host, struct host_peer *peer,
 MUST_CHECK enum status host_wait_any(struct host *host, int first, int count, int *out_rank,
                                      struct error *err);
 
+/* ---- host_window.c: operations on memory that all ranks see */
+
+MUST_CHECK enum status host_window_open(struct host *host, size_t bytes, void **out,
+                                        struct error *err);
+void host_window_close_all(struct host *host);
+/* The window that this rank's memory lies in, whole; NULL: in none. */
+const struct host_window *host_window_of(const struct host *host, const void *data, size_t bytes);
+MUST_CHECK enum status host_window_all_reduce(struct host *host, const struct host_window *window,
+                                              float *data, size_t count, struct error *err);
+/* data (world_size, count): slice `rank` becomes the sum. */
+MUST_CHECK enum status host_window_reduce_scatter(struct host *host,
+                                                  const struct host_window *window, float *data,
+                                                  size_t count, struct error *err);
+/* data (world_size, bytes): slice `rank` is there. */
+MUST_CHECK enum status host_window_all_gather(struct host *host, const struct host_window *window,
+                                              uint8_t *data, size_t bytes, struct error *err);
+
 /* ---- host_collectives.c */
+
+int host_power_of_two_in(int world_size);
+/* A message each way around: nobody returns before all have come; all must bring the same numbers. */
+MUST_CHECK enum status host_meet(struct host *host, uint64_t first, uint64_t second,
+                                 struct error *err);
 
 extern const struct comm_ops host_ops;
 

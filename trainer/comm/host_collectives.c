@@ -5,7 +5,8 @@
  * to rank - P. Then, at distance 1, 2, 4, ... < P, partners exchange halves of what they still hold:
  * each keeps one half, with both sums in it. So after log2(P) exchanges each rank holds 1/P of the
  * vector, summed as the balanced tree ((0+1)+(2+3))+((4+5)+(6+7)), and the way back gathers. Short
- * vectors go whole at each distance: the same tree, half as many waits.
+ * vectors go whole at each distance: the same tree, half as many waits. On memory that all ranks see
+ * (host_window.c) each sums its part of the vector, in this order too.
  */
 
 #include <assert.h>
@@ -21,7 +22,7 @@ enum {
     SPLIT_FLOATS = HOST_ALIGN / sizeof(float), /* halves begin on a cache line of the vector */
 };
 
-static int power_of_two_in(int world_size)
+int host_power_of_two_in(int world_size)
 {
     int power = 1;
     while (power * 2 <= world_size)
@@ -150,10 +151,12 @@ static enum status sum_whole(struct host *host, float *data, size_t count, int p
 static enum status sum_everywhere(struct host *host, float *data, size_t count, struct error *err)
 {
     const int rank = host->comm.rank;
-    const int power = power_of_two_in(host->comm.world_size);
+    const int power = host_power_of_two_in(host->comm.world_size);
     const int extra = host->comm.world_size - power;
     const size_t bytes = count * sizeof(float);
-
+    const struct host_window *window = host_window_of(host, data, bytes);
+    if (window != NULL && bytes > WHOLE_BYTES_MAX)
+        return host_window_all_reduce(host, window, data, count, err);
     if (rank >= power) {
         TRY(send_to(host, rank - power, data, bytes, err));
         return recv_from(host, rank - power, data, bytes, false, err);
@@ -211,8 +214,12 @@ static enum status reduce_scatter(struct host *host, float *out, const float *da
                                   struct error *err)
 {
     float *vector = NULL;
+    const size_t bytes = (size_t)host->comm.world_size * count * sizeof(float);
     TRY(summing_vector(host, out, data, count, &vector, err));
-    if (power_of_two_in(host->comm.world_size) == host->comm.world_size)
+    const struct host_window *window = host_window_of(host, vector, bytes);
+    if (window != NULL)
+        return host_window_reduce_scatter(host, window, vector, count, err);
+    if (host_power_of_two_in(host->comm.world_size) == host->comm.world_size)
         TRY(scatter_sums(host, vector, count, err));
     else
         TRY(sum_everywhere(host, vector, (size_t)host->comm.world_size * count, err));
@@ -240,6 +247,10 @@ static enum status all_gather(struct host *host, uint8_t *out, const void *data,
     uint8_t *mine = out + (size_t)host->comm.rank * bytes;
     if (bytes > 0 && mine != data)
         memmove(mine, data, bytes);
+    const struct host_window *window =
+        host_window_of(host, out, (size_t)host->comm.world_size * bytes);
+    if (window != NULL)
+        return host_window_all_gather(host, window, out, bytes, err);
     for (int turn = 0; turn < host->comm.world_size; turn++) {
         const int partner = partner_in_turn(host, turn);
         if (partner == host->comm.rank)
@@ -310,6 +321,26 @@ static enum status barrier(struct host *host, struct error *err)
     for (int distance = 1; distance < world; distance *= 2) {
         TRY(send_to(host, (host->comm.rank + distance) % world, NULL, 0, err));
         TRY(recv_from(host, (host->comm.rank - distance + world) % world, NULL, 0, false, err));
+    }
+    return STATUS_OK;
+}
+
+enum status host_meet(struct host *host, uint64_t first, uint64_t second, struct error *err)
+{
+    const int world = host->comm.world_size;
+    const uint64_t mine[2] = {first, second};
+    for (int distance = 1; distance < world; distance *= 2) {
+        const int source = (host->comm.rank - distance + world) % world;
+        uint64_t theirs[2] = {0, 0};
+        TRY(send_to(host, (host->comm.rank + distance) % world, mine, sizeof(mine), err));
+        TRY(recv_from(host, source, theirs, sizeof(theirs), false, err));
+        if (memcmp(mine, theirs, sizeof(mine)) != 0)
+            return error_set(err, STATUS_CORRUPT,
+                             "rank %d is in %s with %llu at %llu, rank %d with %llu at %llu",
+                             source, host_operation_name(host->operation),
+                             (unsigned long long)theirs[1], (unsigned long long)theirs[0],
+                             host->comm.rank, (unsigned long long)second,
+                             (unsigned long long)first);
     }
     return STATUS_OK;
 }
@@ -426,6 +457,13 @@ static enum status host_barrier(struct comm *comm, struct error *err)
     return leave(host, barrier(host, err));
 }
 
+static enum status host_window(struct comm *comm, size_t bytes, void **out, struct error *err)
+{
+    struct host *host = host_of(comm);
+    TRY(enter(host, HOST_WINDOW, err));
+    return leave(host, host_window_open(host, bytes, out, err));
+}
+
 static void host_abort(struct comm *comm)
 {
     host_break(host_of(comm), HOST_ABORTED);
@@ -442,6 +480,7 @@ const struct comm_ops host_ops = {
     .recv = host_recv,
     .recv_any = host_recv_any,
     .barrier = host_barrier,
+    .window = host_window,
     .abort = host_abort,
     .close = host_close,
 };

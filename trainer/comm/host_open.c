@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,7 @@ static enum status host_new(const struct comm_place *place, struct host **out, s
     atomic_init(&host->trouble, HOST_FINE);
     atomic_init(&host->died_rank, -1);
     host->watcher_quit_fd = -1;
+    host->shared_fd = -1;
     host->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (host->wake_fd < 0) {
         const int failure = errno;
@@ -192,6 +194,11 @@ static enum status join_node(struct opening *opening, struct error *err)
     const struct card *mine = &opening->cards[host->comm.rank];
 
     TRY(shared_map(host, opening->place->shared_memory_fd, err));
+    if (mine->local_world_size == host->comm.world_size) {
+        host->shared_fd = fcntl(opening->place->shared_memory_fd, F_DUPFD_CLOEXEC, 0);
+        if (host->shared_fd < 0)
+            return error_set_errno(err, STATUS_INTERNAL, errno, "keep the shared memory open");
+    }
     for (int i = 0; i < host->comm.world_size; i++) {
         const struct card *card = &opening->cards[i];
         struct host_peer *peer = &host->peers[i];

@@ -141,6 +141,7 @@ enum status shared_map(struct host *host, int fd, struct error *err)
                                bytes);
     host->shared = map;
     host->shared_bytes = bytes;
+    host->shared_end = bytes;
     const struct shared_page *page = host->shared;
     if (atomic_load(&page->magic) != PAGE_MAGIC || page->version != PAGE_VERSION ||
         page->local_world_size != (uint32_t)host->local_world_size ||

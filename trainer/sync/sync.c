@@ -39,6 +39,25 @@ bool sync_is_worker(const struct training_spec *spec, int rank, int world_size)
     return rank < sync_workers(spec, world_size);
 }
 
+enum status sync_memory_open(struct device device, struct comm *comm, size_t floats,
+                             struct sync_memory *out, struct error *err)
+{
+    void *memory = NULL;
+    TRY(comm->ops->window(comm, floats * sizeof(float), &memory, err));
+    const bool is_shared = memory != NULL;
+    if (!is_shared)
+        TRY(device.ops->alloc(device.compute, floats * sizeof(float), &memory, err));
+    *out = (struct sync_memory){.data = memory, .is_shared = is_shared};
+    return STATUS_OK;
+}
+
+void sync_memory_close(struct device device, struct sync_memory *memory)
+{
+    if (memory->data != NULL && !memory->is_shared)
+        device.ops->release(device.compute, memory->data);
+    *memory = (struct sync_memory){.data = NULL};
+}
+
 /* ---- replicas */
 
 static enum status hash_parameters(const struct sync_parts *parts, XXH128_hash_t *out,

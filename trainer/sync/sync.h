@@ -110,6 +110,19 @@ MUST_CHECK enum status sync_open(const struct sync_parts *parts, struct sync **o
 int sync_workers(const struct training_spec *spec, int world_size);
 bool sync_is_worker(const struct training_spec *spec, int rank, int world_size);
 /*
+ * Memory for parameters or gradients, zeroed: where all ranks of the gang can read it if they can, so
+ * that a sum moves each byte once; else the device's own. By all ranks in the same order.
+ */
+struct sync_memory {
+    float *data;
+    bool is_shared; /* the communicator's: valid until it is closed */
+};
+MUST_CHECK enum status sync_memory_open(struct device device, struct comm *comm, size_t floats,
+                                        struct sync_memory *out, struct error *err);
+void sync_memory_close(struct device device,
+                       struct sync_memory *memory); /* zeroed: nothing to do */
+
+/*
  * Outside a step, by all ranks: do all of them hold the same parameters? STATUS_CORRUPT names the
  * ranks that differ from the most.
  */
