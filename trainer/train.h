@@ -70,6 +70,7 @@ struct train {
     struct grad_tree *tree; /* sums micro-shards; NULL unless reproducible */
     struct checkpoints *checkpoints;
 
+    struct sync_memory parameter_memory, gradient_memory;
     float *parameters; /* device (count) */
     float *gradients;  /* device (parameters, flags of tables' rows, SYNC_TAIL) */
     size_t parameter_count;

@@ -204,11 +204,13 @@ static enum status allocate_vectors(struct train *train, struct error *err)
         FEED_BLOCK_BYTES + train->model->ops->feed_bytes(train->model, TRAIN_EVAL_ROWS);
     const size_t feed_bytes = calls * train->plan.block_bytes;
     const size_t gradient_floats = train->parameter_count + train->flag_count + SYNC_TAIL;
+    TRY(sync_memory_open(train->device, train->comm, train->parameter_count,
+                         &train->parameter_memory, err));
+    train->parameters = train->parameter_memory.data;
+    TRY(sync_memory_open(train->device, train->comm, gradient_floats, &train->gradient_memory,
+                         err));
+    train->gradients = train->gradient_memory.data;
     void *memory = NULL;
-    TRY(allocate(train, train->parameter_count * sizeof(float), &memory, err));
-    train->parameters = memory;
-    TRY(allocate(train, gradient_floats * sizeof(float), &memory, err));
-    train->gradients = memory;
     TRY(allocate(train, feed_bytes > eval_bytes ? feed_bytes : eval_bytes, &memory, err));
     train->device_feed = memory;
     TRY(allocate(train, MODEL_METRICS_MAX * sizeof(float), &memory, err));
@@ -415,10 +417,10 @@ enum status train_open(struct train *train, const struct contract *contract, str
     train->part = TRAIN_PART_DEVICE;
     TRY(open_device(train, err));
     TRY(open_model(train, err));
-    TRY(allocate_vectors(train, err));
     train->part = TRAIN_PART_GANG;
     TRY(open_gang(train, err));
     train->part = TRAIN_PART_DEVICE;
+    TRY(allocate_vectors(train, err));
     const size_t before = train->device.ops->allocated(train->device.compute);
     TRY(open_sync(train, err));
     const size_t sync_bytes = train->device.ops->allocated(train->device.compute) - before;
@@ -441,8 +443,8 @@ enum status train_open_saved(struct train *train, const struct contract *contrac
     train->part = TRAIN_PART_DEVICE;
     TRY(open_device(train, err));
     TRY(open_model(train, err));
-    TRY(allocate_vectors(train, err));
     TRY(comm_self_open(&train->comm, err));
+    TRY(allocate_vectors(train, err));
     train->part = TRAIN_PART_DATA; /* to who asks, the model is data */
     return model_file_load(file, train->model, train->device, train->parameters, err);
 }
@@ -462,8 +464,8 @@ void train_close(struct train *train)
     dataset_close(&train->evaluation);
     train_guard_close(train);
     if (device.compute != NULL) {
-        device.ops->release(device.compute, train->parameters);
-        device.ops->release(device.compute, train->gradients);
+        sync_memory_close(device, &train->parameter_memory);
+        sync_memory_close(device, &train->gradient_memory);
         device.ops->release(device.compute, train->device_feed);
         device.ops->release(device.compute, train->eval_sums);
         device.ops->release(device.compute, train->eval_scores);

@@ -46,8 +46,10 @@ void train_plan_make(struct train *train, size_t sync_bytes)
     plan->optimizer = (int64_t)sync_bytes;
     plan->gradients =
         (int64_t)((train->parameter_count + train->flag_count + SYNC_TAIL) * sizeof(float));
-    plan->activations = (int64_t)allocated - plan->parameters - plan->optimizer - plan->gradients +
-                        (int64_t)feeder_bytes(train->feeder);
+    const int64_t vectors = (train->parameter_memory.is_shared ? 0 : plan->parameters) +
+                            (train->gradient_memory.is_shared ? 0 : plan->gradients);
+    plan->activations =
+        (int64_t)allocated - plan->optimizer - vectors + (int64_t)feeder_bytes(train->feeder);
     plan->copies = bytes_of_copies(train);
     plan->total = plan->parameters + plan->optimizer + plan->gradients + plan->activations +
                   plan->copies + TRAIN_PLAN_MARGIN_BYTES;
