@@ -66,6 +66,7 @@ enum controller_loss { CONTROLLER_LOSS_CONTINUE, CONTROLLER_LOSS_STOP };
 enum compute_precision { PRECISION_FP32 };
 
 extern const char *const model_type_names[];
+extern const char *const model_head_names[];
 extern const char *const job_device_names[];
 
 /* One member is meant, by `type`; the others are zero. */

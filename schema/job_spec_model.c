@@ -19,7 +19,7 @@ const char *const model_type_names[] = {
 static const char *const later_model_types[] = {"dlrm", "deepfm", "kge", "transformer", NULL};
 static const char *const activation_names[] = {
     [ACTIVATION_RELU] = "relu", [ACTIVATION_GELU] = "gelu", [ACTIVATION_TANH] = "tanh", NULL};
-static const char *const head_names[] = {
+const char *const model_head_names[] = {
     [HEAD_SOFTMAX] = "softmax", [HEAD_SIGMOID] = "sigmoid", [HEAD_LINEAR] = "linear", NULL};
 static const char *const bilstm_head_names[] = {
     [HEAD_SOFTMAX] = "softmax", [HEAD_SIGMOID] = "sigmoid", NULL};
@@ -62,7 +62,7 @@ static void decode_mlp(const struct json_at *at, struct model_spec *out)
     (void)spec_get_widths(&hidden, LAYER_WIDTH_MAX, out->mlp.hidden, &out->mlp.hidden_count);
     (void)json_opt_enum(&activation, activation_names, &out->mlp.activation);
     (void)json_opt_double(&dropout, 0.0, SPEC_BELOW_ONE, &out->mlp.dropout);
-    decode_head(at, head_names, &out->mlp.head, &out->mlp.classes);
+    decode_head(at, model_head_names, &out->mlp.head, &out->mlp.classes);
     (void)json_opt_int(&embedding, 1, EMBEDDING_MAX, &out->mlp.embedding_width);
 }
 
@@ -165,7 +165,7 @@ static json_t *encode_mlp(const struct job_spec *spec)
     json_t *out = json_pack("{s:s, s:o, s:s, s:f, s:s}", "type", model_type_names[model->type],
                             "hidden", spec_widths_json(model->mlp.hidden, model->mlp.hidden_count),
                             "activation", activation_names[model->mlp.activation], "dropout",
-                            model->mlp.dropout, "head", head_names[model->mlp.head]);
+                            model->mlp.dropout, "head", model_head_names[model->mlp.head]);
     if (model->mlp.head == HEAD_SOFTMAX)
         spec_set(&out, "classes", json_integer(model->mlp.classes));
     if (job_spec_has_tables(spec))
@@ -178,7 +178,7 @@ static json_t *encode_bilstm(const struct model_spec *model)
     json_t *out = json_pack(
         "{s:s, s:I, s:I, s:s, s:s}", "type", model_type_names[model->type], "embedding",
         (json_int_t)model->bilstm.embedding, "hidden", (json_int_t)model->bilstm.hidden, "head",
-        head_names[model->bilstm.head], "padding", padding_names[model->bilstm.padding]);
+        model_head_names[model->bilstm.head], "padding", padding_names[model->bilstm.padding]);
     if (model->bilstm.head == HEAD_SOFTMAX)
         spec_set(&out, "classes", json_integer(model->bilstm.classes));
     return out;

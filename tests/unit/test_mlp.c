@@ -1,161 +1,245 @@
 /*
- * test_mlp.c - the multilayer perceptron: its gradients against finite differences in float64, its
- * initial values, and that a whole training runs on a far device with the same bits.
+ * test_mlp.c - the multilayer perceptron: its gradients against finite differences in float64 for every
+ * kind of records, activation and head, dropout, PyTorch's trajectories, initial values, and that a
+ * whole training runs on a far device with the same bits.
  */
-#include "tests/unit/unit.h"
-
 #include <math.h>
 #include <stdlib.h>
 
 #include "tests/unit/compute_far.h"
-#include "tests/unit/model_rig.h"
+#include "tests/unit/mlp_rig.h"
 #include "tests/unit/trajectory.h"
 
-enum { RECORDS = 40, WIDTH = 12, CLASSES = 5, ROWS = 16 };
+enum { ROWS = 16, STEP = 3 };
 
-struct fixture {
-    struct model_rig rig;
-    struct dataset set;
-    uint8_t bytes[RECORDS][WIDTH];
-    int32_t labels[RECORDS];
-};
+static const struct mlp_variant plain = {.head = HEAD_SOFTMAX};
 
-static struct job_spec small_spec(void)
+static double *to_double(const float *values, size_t count)
 {
-    struct job_spec spec = {.model = {.type = MODEL_MLP}};
-    spec.model.mlp.hidden[0] = 9;
-    spec.model.mlp.hidden[1] = 7;
-    spec.model.mlp.hidden_count = 2;
-    spec.model.mlp.classes = CLASSES;
-    spec.optimizer = (struct optimizer_spec){.lr = 0.01,
-                                             .beta1 = 0.9,
-                                             .beta2 = 0.999,
-                                             .eps = 1e-8,
-                                             .momentum = 0.9,
-                                             .weight_decay = 0.001};
-    return spec;
-}
-
-static void fixture_open(struct fixture *f, const struct compute_ops *ops)
-{
-    *f = (struct fixture){
-        .set = {
-            .kind = DATA_KIND_BYTES, .count = RECORDS, .scale = 1.0F / 255.0F, .array_count = 2}};
-    for (int i = 0; i < RECORDS; i++) {
-        f->labels[i] = (i * 3) % CLASSES;
-        for (int j = 0; j < WIDTH; j++)
-            f->bytes[i][j] = (uint8_t)((i * 37 + j * 91 + i * j * 5) % 256);
-    }
-    f->set.arrays[0] = rig_array("features", DATA_U8, RECORDS, WIDTH, f->bytes);
-    f->set.arrays[1] = rig_array("label", DATA_I32, RECORDS, 1, f->labels);
-    const struct job_spec spec = small_spec();
-    rig_open(&f->rig, ops, &spec, &(struct model_input){.train = &f->set});
-    f->rig.set = &f->set;
-}
-
-static void feed_first_rows(struct fixture *f)
-{
-    int32_t records[ROWS];
-    for (int i = 0; i < ROWS; i++)
-        records[i] = i;
-    rig_feed(
-        &f->rig,
-        &(struct rig_rows){.set = &f->set, .records = records, .count = ROWS, .batch_rows = ROWS},
-        true);
+    double *out = calloc(count, sizeof(double));
+    assert_non_null(out);
+    for (size_t i = 0; i < count; i++)
+        out[i] = (double)values[i];
+    return out;
 }
 
 /* ------------------------------------------------------------------ gradients */
 
-/* The mean loss of the first ROWS records, in float64, from the parameter table alone. */
-static double reference_loss(const struct fixture *f, const double *parameters)
+static void check_gradients(const struct mlp_rig *mlp, const struct rig_rows *rows, double *moved,
+                            const float *actual)
 {
-    size_t count = 0;
-    const struct parameter *table = model_mlp.parameters(f->rig.model, &count);
-    double loss = 0.0;
-    for (int row = 0; row < ROWS; row++) {
-        double in[16] = {0.0}, out[16] = {0.0};
-        for (int j = 0; j < WIDTH; j++)
-            in[j] = (double)f->bytes[row][j] / 255.0;
-        for (size_t layer = 0; layer < count / 2; layer++) {
-            const struct parameter *weight = &table[2 * layer], *bias = &table[2 * layer + 1];
-            for (int64_t o = 0; o < weight->shape[1]; o++) {
-                out[o] = parameters[bias->offset + (size_t)o];
-                for (int64_t i = 0; i < weight->shape[0]; i++)
-                    out[o] +=
-                        in[i] * parameters[weight->offset + (size_t)(i * weight->shape[1] + o)];
-                if (layer + 1 < count / 2 && out[o] < 0.0)
-                    out[o] = 0.0;
-            }
-            memcpy(in, out, sizeof(in));
-        }
-        double sum = 0.0;
-        for (int c = 0; c < CLASSES; c++)
-            sum += exp(in[c]);
-        loss += log(sum) - in[f->labels[row]];
+    for (size_t i = 0; i < mlp->rig.count; i++) {
+        const double step = 1e-6, before = moved[i];
+        moved[i] = before + step;
+        const double above = mlp_rig_loss(mlp, moved, rows, true, NULL);
+        moved[i] = before - step;
+        const double below = mlp_rig_loss(mlp, moved, rows, true, NULL);
+        moved[i] = before;
+        const double expected = (above - below) / (2.0 * step);
+        const struct mlp_variant *v = &mlp->variant;
+        if (fabs((double)actual[i] - expected) > 1e-6 + 1e-4 * fabs(expected))
+            fail_msg("records %d, activation %d, head %d, dropout %g: gradient %zu is %.9g, "
+                     "expected %.9g",
+                     (int)v->records, (int)v->activation, (int)v->head, (double)v->dropout, i,
+                     (double)actual[i], expected);
     }
-    return loss / ROWS;
+}
+
+static void check_variant(const struct mlp_variant *variant)
+{
+    static struct mlp_rig mlp;
+    mlp_rig_open(&mlp, &compute_cpu, variant);
+    const struct rig_rows rows = mlp_rig_rows(&mlp, 0, ROWS, ROWS, STEP);
+    const size_t count = mlp.rig.count;
+    float *initial = calloc(count, sizeof(float)), *actual = calloc(count, sizeof(float));
+    float sums[MODEL_METRICS_MAX];
+    model_initialise(mlp.rig.model, 3, initial);
+    double *moved = to_double(initial, count);
+    rig_set_parameters(&mlp.rig, initial);
+    rig_feed(&mlp.rig, &rows, true);
+
+    rig_train(&mlp.rig);
+
+    rig_get(&mlp.rig, mlp.rig.gradients, actual, count);
+    rig_get(&mlp.rig, mlp.rig.sums, sums, MODEL_METRICS_MAX);
+    const double loss = mlp_rig_loss(&mlp, moved, &rows, true, NULL);
+    assert_true(fabs((double)sums[0] / ROWS - loss) < 1e-6 * (1.0 + loss));
+    check_gradients(&mlp, &rows, moved, actual);
+    free(initial);
+    free(actual);
+    free(moved);
+    mlp_rig_close(&mlp);
 }
 
 static void gradients_are_those_of_finite_differences(void **state)
 {
     (void)state;
-    static struct fixture f;
-    fixture_open(&f, &compute_cpu);
-    const size_t count = f.rig.count;
-    float *initial = calloc(count, sizeof(float)), *actual = calloc(count, sizeof(float));
-    double *moved = calloc(count, sizeof(double));
-    model_initialise(f.rig.model, 3, initial);
-    for (size_t i = 0; i < count; i++)
-        moved[i] = (double)initial[i];
-    rig_set_parameters(&f.rig, initial);
-    feed_first_rows(&f);
-
-    rig_train(&f.rig);
-
-    float sums[MODEL_METRICS_MAX];
-    rig_get(&f.rig, f.rig.gradients, actual, count);
-    rig_get(&f.rig, f.rig.sums, sums, MODEL_METRICS_MAX);
-    assert_true(fabs((double)sums[0] / ROWS - reference_loss(&f, moved)) < 1e-6);
-    for (size_t i = 0; i < count; i++) {
-        const double step = 1e-6, before = moved[i];
-        moved[i] = before + step;
-        const double above = reference_loss(&f, moved);
-        moved[i] = before - step;
-        const double below = reference_loss(&f, moved);
-        moved[i] = before;
-        const double expected = (above - below) / (2.0 * step);
-        if (fabs((double)actual[i] - expected) > 1e-6 + 1e-4 * fabs(expected))
-            fail_msg("gradient %zu is %.9g, expected %.9g", i, (double)actual[i], expected);
+    for (int records = 0; records < MLP_RECORDS_KINDS; records++) {
+        for (int activation = ACTIVATION_RELU; activation <= ACTIVATION_TANH; activation++) {
+            for (int head = HEAD_SOFTMAX; head <= HEAD_LINEAR; head++) {
+                struct mlp_variant variant = {.records = (enum mlp_records)records,
+                                              .activation = (enum activation)activation,
+                                              .head = (enum model_head)head,
+                                              .weighted = head != HEAD_LINEAR};
+                check_variant(&variant);
+                variant.dropout = 0.3F;
+                variant.weighted = false;
+                check_variant(&variant);
+            }
+        }
     }
-    free(initial);
-    free(actual);
-    free(moved);
-    rig_close(&f.rig);
+}
+
+static void without_hidden_layers_it_is_regression(void **state)
+{
+    (void)state;
+    for (int records = 0; records < MLP_RECORDS_KINDS; records++) {
+        for (int head = HEAD_SOFTMAX; head <= HEAD_LINEAR; head++)
+            check_variant(&(struct mlp_variant){.records = (enum mlp_records)records,
+                                                .head = (enum model_head)head,
+                                                .dropout = 0.5F, /* there is nothing to drop */
+                                                .flat = true});
+    }
 }
 
 static void a_step_adds_to_gradients_and_sums(void **state)
 {
     (void)state;
-    static struct fixture f;
+    static struct mlp_rig mlp;
     float gradient[2], first[MODEL_METRICS_MAX], second[MODEL_METRICS_MAX];
-    fixture_open(&f, &compute_cpu);
-    rig_initialise(&f.rig, 3);
-    feed_first_rows(&f);
-    rig_train(&f.rig);
-    rig_get(&f.rig, f.rig.gradients + 5, &gradient[0], 1);
-    rig_get(&f.rig, f.rig.sums, first, MODEL_METRICS_MAX);
+    mlp_rig_open(&mlp, &compute_cpu, &plain);
+    const struct rig_rows rows = mlp_rig_rows(&mlp, 0, ROWS, ROWS, 0);
+    rig_initialise(&mlp.rig, 3);
+    rig_feed(&mlp.rig, &rows, true);
+    rig_train(&mlp.rig);
+    rig_get(&mlp.rig, mlp.rig.gradients + 5, &gradient[0], 1);
+    rig_get(&mlp.rig, mlp.rig.sums, first, MODEL_METRICS_MAX);
 
-    rig_train(&f.rig);
+    rig_train(&mlp.rig);
 
-    rig_get(&f.rig, f.rig.gradients + 5, &gradient[1], 1);
-    rig_get(&f.rig, f.rig.sums, second, MODEL_METRICS_MAX);
+    rig_get(&mlp.rig, mlp.rig.gradients + 5, &gradient[1], 1);
+    rig_get(&mlp.rig, mlp.rig.sums, second, MODEL_METRICS_MAX);
     assert_true(gradient[1] == 2.0F * gradient[0]);
     assert_true(second[0] == 2.0F * first[0]);
-    rig_evaluate(&f.rig, false);
-    rig_get(&f.rig, f.rig.sums, second, MODEL_METRICS_MAX);
+    rig_evaluate(&mlp.rig, false);
+    rig_get(&mlp.rig, mlp.rig.sums, second, MODEL_METRICS_MAX);
     assert_true(second[0] == 3.0F * first[0]);
     assert_true(second[1] == 3.0F * first[1]);
-    rig_close(&f.rig);
+    mlp_rig_close(&mlp);
+}
+
+/* ------------------------------------------------------------------ dropout, evaluation */
+
+static void gradients_of_pieces(struct mlp_rig *mlp, const int *pieces, int count, float *out)
+{
+    int first = 0;
+    rig_clear(&mlp->rig);
+    for (int i = 0; i < count; i++) {
+        const struct rig_rows rows = mlp_rig_rows(mlp, first, pieces[i], ROWS, STEP);
+        rig_feed(&mlp->rig, &rows, true);
+        rig_train(&mlp->rig);
+        first += pieces[i];
+    }
+    assert_int_equal(first, ROWS);
+    rig_get(&mlp->rig, mlp->rig.gradients, out, mlp->rig.count);
+}
+
+/* Another mask would change gradients by tenths; the order of sums changes their last bits. */
+static void dropout_does_not_depend_on_how_a_batch_is_cut(void **state)
+{
+    (void)state;
+    static struct mlp_rig mlp;
+    const int cuts[][3] = {{5, 11, 0}, {1, 7, 8}, {15, 1, 0}};
+    mlp_rig_open(&mlp, &compute_cpu, &(struct mlp_variant){.records = MLP_TABLE, .dropout = 0.4F});
+    const size_t count = mlp.rig.count;
+    float *whole = calloc(count, sizeof(float)), *cut = calloc(count, sizeof(float));
+    rig_initialise(&mlp.rig, 3);
+    gradients_of_pieces(&mlp, &(const int){ROWS}, 1, whole);
+    for (size_t c = 0; c < COUNT_OF(cuts); c++) {
+        gradients_of_pieces(&mlp, cuts[c], cuts[c][2] == 0 ? 2 : 3, cut);
+        for (size_t i = 0; i < count; i++)
+            assert_true(fabsf(cut[i] - whole[i]) < 1e-6F);
+    }
+    free(whole);
+    free(cut);
+    mlp_rig_close(&mlp);
+}
+
+static void dropout_changes_with_the_step_and_is_repeated_with_it(void **state)
+{
+    (void)state;
+    static struct mlp_rig mlp;
+    static const int64_t steps[] = {1, 2, 1};
+    float losses[COUNT_OF(steps)];
+    mlp_rig_open(&mlp, &compute_cpu, &(struct mlp_variant){.dropout = 0.5F});
+    rig_initialise(&mlp.rig, 3);
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        const struct rig_rows rows = mlp_rig_rows(&mlp, 0, ROWS, ROWS, steps[i]);
+        rig_clear(&mlp.rig);
+        rig_feed(&mlp.rig, &rows, true);
+        rig_train(&mlp.rig);
+        rig_get(&mlp.rig, mlp.rig.sums, &losses[i], 1);
+    }
+    assert_true(losses[0] != losses[1]);
+    assert_true(losses[0] == losses[2]);
+    mlp_rig_close(&mlp);
+}
+
+static void check_evaluation(const struct mlp_variant *variant)
+{
+    static struct mlp_rig mlp;
+    double expected[ROWS * MLP_CLASSES];
+    float scores[ROWS * MLP_CLASSES], sum;
+    mlp_rig_open(&mlp, &compute_cpu, variant);
+    const struct rig_rows rows = mlp_rig_rows(&mlp, 0, ROWS, ROWS, STEP);
+    float *initial = calloc(mlp.rig.count, sizeof(float));
+    model_initialise(mlp.rig.model, 3, initial);
+    rig_set_parameters(&mlp.rig, initial);
+    double *parameters = to_double(initial, mlp.rig.count);
+    const double loss = mlp_rig_loss(&mlp, parameters, &rows, false, expected);
+    rig_feed(&mlp.rig, &rows, false);
+
+    rig_evaluate(&mlp.rig, true);
+
+    const int width = mlp.rig.model->score_width;
+    rig_get(&mlp.rig, mlp.rig.scores, scores, (size_t)ROWS * (size_t)width);
+    rig_get(&mlp.rig, mlp.rig.sums, &sum, 1);
+    assert_int_equal(width, variant->head == HEAD_SOFTMAX ? MLP_CLASSES : 1);
+    assert_true(fabs((double)sum / ROWS - loss) < 1e-6 * (1.0 + loss));
+    for (int i = 0; i < ROWS * width; i++)
+        assert_true(fabs((double)scores[i] - expected[i]) < 2e-6);
+    free(initial);
+    free(parameters);
+    mlp_rig_close(&mlp);
+}
+
+static void evaluation_drops_nothing_and_gives_what_the_head_predicts(void **state)
+{
+    (void)state;
+    for (int head = HEAD_SOFTMAX; head <= HEAD_LINEAR; head++)
+        check_evaluation(&(struct mlp_variant){.records = (enum mlp_records)head,
+                                               .activation = ACTIVATION_GELU,
+                                               .head = (enum model_head)head,
+                                               .dropout = 0.5F});
+}
+
+static void metrics_are_loss_and_accuracy_or_rmse(void **state)
+{
+    (void)state;
+    static struct mlp_rig mlp;
+    const double sums[2] = {36.0, 8.0};
+    const char *names[MODEL_METRICS_MAX];
+    double values[MODEL_METRICS_MAX];
+    mlp_rig_open(&mlp, &compute_cpu, &plain);
+    assert_int_equal(model_mlp.metrics(mlp.rig.model, sums, 16.0, names, values), 2);
+    assert_string_equal(names[1], "accuracy");
+    assert_true(values[0] == 2.25 && values[1] == 0.5);
+    mlp_rig_close(&mlp);
+    mlp_rig_open(&mlp, &compute_cpu, &(struct mlp_variant){.head = HEAD_LINEAR});
+    assert_int_equal(model_mlp.metrics(mlp.rig.model, sums, 16.0, names, values), 2);
+    assert_string_equal(names[1], "rmse");
+    assert_true(values[0] == 2.25 && values[1] == 1.5);
+    mlp_rig_close(&mlp);
 }
 
 /* ------------------------------------------------------------------ initial values */
@@ -163,17 +247,17 @@ static void a_step_adds_to_gradients_and_sums(void **state)
 static void initial_values_fill_the_interval_of_each_layer(void **state)
 {
     (void)state;
-    static struct fixture f;
-    fixture_open(&f, &compute_cpu);
-    const size_t floats = f.rig.count;
+    static struct mlp_rig mlp;
+    mlp_rig_open(&mlp, &compute_cpu, &plain);
+    const size_t floats = mlp.rig.count;
     float *values = calloc(floats, sizeof(float)), *again = calloc(floats, sizeof(float));
-    model_initialise(f.rig.model, 1, values);
-    model_initialise(f.rig.model, 1, again);
+    model_initialise(mlp.rig.model, 1, values);
+    model_initialise(mlp.rig.model, 1, again);
     assert_memory_equal(values, again, floats * sizeof(float));
-    model_initialise(f.rig.model, 2, again);
+    model_initialise(mlp.rig.model, 2, again);
     assert_memory_not_equal(values, again, floats * sizeof(float));
     size_t count = 0;
-    const struct parameter *table = model_mlp.parameters(f.rig.model, &count);
+    const struct parameter *table = model_mlp.parameters(mlp.rig.model, &count);
     assert_int_equal(count, 6);
     assert_string_equal(table[4].name, "layer2.weight");
     for (size_t p = 0; p < count; p++) {
@@ -189,7 +273,7 @@ static void initial_values_fill_the_interval_of_each_layer(void **state)
     }
     free(values);
     free(again);
-    rig_close(&f.rig);
+    mlp_rig_close(&mlp);
 }
 
 static void twenty_steps_are_pytorchs(void **state)
@@ -205,29 +289,42 @@ static void twenty_steps_are_pytorchs(void **state)
 
 /* ------------------------------------------------------------------ on a far device */
 
+static void check_far(const struct mlp_variant *variant, int optimizer)
+{
+    static struct mlp_rig near, far;
+    float expected_sums[MODEL_METRICS_MAX], actual_sums[MODEL_METRICS_MAX];
+    mlp_rig_open(&near, &compute_cpu, variant);
+    mlp_rig_open(&far, &compute_far, variant);
+    const size_t count = near.rig.count;
+    float *expected = calloc(count, sizeof(float)), *actual = calloc(count, sizeof(float));
+    rig_initialise(&near.rig, 11);
+    rig_initialise(&far.rig, 11);
+
+    rig_train_with(&near.rig, optim_registry[optimizer], 30, ROWS, expected, expected_sums);
+    rig_train_with(&far.rig, optim_registry[optimizer], 30, ROWS, actual, actual_sums);
+
+    assert_memory_equal(actual, expected, count * sizeof(float));
+    assert_memory_equal(actual_sums, expected_sums, sizeof(actual_sums));
+    assert_int_equal(compute_far_replays(far.rig.device.compute), 28); /* two keys */
+    free(expected);
+    free(actual);
+    mlp_rig_close(&near);
+    mlp_rig_close(&far);
+}
+
 static void training_on_a_far_device_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (int type = OPTIMIZER_SGD; type <= OPTIMIZER_ADAGRAD; type++) {
-        static struct fixture near, far;
-        fixture_open(&near, &compute_cpu);
-        fixture_open(&far, &compute_far);
-        float *expected = calloc(near.rig.count, sizeof(float));
-        float *actual = calloc(near.rig.count, sizeof(float));
-        float expected_sums[MODEL_METRICS_MAX], actual_sums[MODEL_METRICS_MAX];
-        rig_initialise(&near.rig, 11);
-        rig_initialise(&far.rig, 11);
-
-        rig_train_with(&near.rig, optim_registry[type], 30, ROWS, expected, expected_sums);
-        rig_train_with(&far.rig, optim_registry[type], 30, ROWS, actual, actual_sums);
-
-        assert_memory_equal(actual, expected, near.rig.count * sizeof(float));
-        assert_memory_equal(actual_sums, expected_sums, sizeof(actual_sums));
-        assert_int_equal(compute_far_replays(far.rig.device.compute), 28); /* two keys */
-        free(expected);
-        free(actual);
-        rig_close(&near.rig);
-        rig_close(&far.rig);
+    for (int type = OPTIMIZER_SGD; type <= OPTIMIZER_ADAGRAD; type++)
+        check_far(&plain, type);
+    for (int records = 0; records < MLP_RECORDS_KINDS; records++) {
+        for (int activation = ACTIVATION_RELU; activation <= ACTIVATION_TANH; activation++)
+            check_far(&(struct mlp_variant){.records = (enum mlp_records)records,
+                                            .activation = (enum activation)activation,
+                                            .head = (enum model_head)activation,
+                                            .dropout = 0.2F,
+                                            .weighted = true},
+                      OPTIMIZER_ADAM);
     }
 }
 
@@ -235,7 +332,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_finite_differences),
+        cmocka_unit_test(without_hidden_layers_it_is_regression),
         cmocka_unit_test(a_step_adds_to_gradients_and_sums),
+        cmocka_unit_test(dropout_does_not_depend_on_how_a_batch_is_cut),
+        cmocka_unit_test(dropout_changes_with_the_step_and_is_repeated_with_it),
+        cmocka_unit_test(evaluation_drops_nothing_and_gives_what_the_head_predicts),
+        cmocka_unit_test(metrics_are_loss_and_accuracy_or_rmse),
         cmocka_unit_test(initial_values_fill_the_interval_of_each_layer),
         cmocka_unit_test(twenty_steps_are_pytorchs),
         cmocka_unit_test(training_on_a_far_device_gives_the_same_bits),

@@ -1,5 +1,7 @@
 #include "trainer/model/mlp_input.h"
 
+#include <assert.h>
+
 static enum status map_array(struct device device, const struct data_array *array, const void **out,
                              struct error *err)
 {
@@ -46,7 +48,7 @@ static int array_width(const struct dataset *set, const char *name)
 
 /* Both parts must be what the spec's columns and head ask for. */
 static enum status check_set(const struct mlp_input *input, const struct job_spec *spec,
-                             const struct dataset *set, struct error *err)
+                             const struct dataset *set, enum data_role role, struct error *err)
 {
     if (set->kind != DATA_KIND_BYTES && set->kind != DATA_KIND_TABLE)
         return error_set(err, STATUS_INVALID,
@@ -55,14 +57,16 @@ static enum status check_set(const struct mlp_input *input, const struct job_spe
     const int dense = array_width(set, "features") + array_width(set, "numeric");
     if (dense != input->dense || array_width(set, "category") != input->columns.count)
         return error_set(err, STATUS_INVALID,
-                         "/data: expected %d numbers and %d categories a record, got %d and %d",
-                         input->dense, input->columns.count, dense, array_width(set, "category"));
+                         "%s: expected %d numbers and %d categories a record, got %d and %d",
+                         role == DATA_TRAIN ? "/data/columns" : "/data/eval", input->dense,
+                         input->columns.count, dense, array_width(set, "category"));
     const bool wants_numbers = spec->model.mlp.head == HEAD_LINEAR;
     const struct data_array *label = dataset_array(set, "label");
     if (label != NULL && (label->type == DATA_F32) != wants_numbers)
-        return error_set(err, STATUS_INVALID, "/model/head: %s, got %s labels in /data",
-                         wants_numbers ? "linear expects numbers" : "expected classes",
-                         wants_numbers ? "integer" : "fractional");
+        return error_set(err, STATUS_INVALID, "/model/head: %s expects labels that are %s, got %s",
+                         model_head_names[spec->model.mlp.head],
+                         wants_numbers ? "numbers" : "classes",
+                         wants_numbers ? "classes" : "numbers");
     return STATUS_OK;
 }
 
@@ -81,11 +85,12 @@ enum status mlp_input_open(struct mlp_input *input, const struct job_spec *spec,
     input->dense = array_width(given->train, "features") + array_width(given->train, "numeric");
     input->width = input->dense + columns_width(&input->columns);
     if (input->width < 1)
-        return error_set(err, STATUS_INVALID, "/data/columns: expected a number or a category");
-    TRY(check_set(input, spec, given->train, err));
+        return error_set(err, STATUS_INVALID,
+                         "/data/columns: expected a number or a category, got none");
+    TRY(check_set(input, spec, given->train, DATA_TRAIN, err));
     TRY(map_set(device, given->train, &input->sets[0], err));
     if (given->eval != NULL) {
-        TRY(check_set(input, spec, given->eval, err));
+        TRY(check_set(input, spec, given->eval, DATA_EVAL, err));
         TRY(map_set(device, given->eval, &input->sets[1], err));
     }
     void *memory = NULL;
@@ -123,6 +128,7 @@ enum status mlp_input_gather(struct mlp_input *input, const float *parameters,
     const struct compute_ops *ops = input->device.ops;
     struct compute *compute = input->device.compute;
     const struct mlp_set *set = &input->sets[call->set == input->sets[0].set ? 0 : 1];
+    assert(set->set == call->set);
     const int32_t *records = call->feed;
     const int rows = call->shape.rows;
     if (set->bytes != NULL)
