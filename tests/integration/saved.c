@@ -88,7 +88,8 @@ void saved_open(struct saved *saved, const char *job, const char *kind)
     (void)snprintf(saved->model, sizeof(saved->model), "%s/out/model.safetensors", saved->folder);
     (void)snprintf(saved->onnx, sizeof(saved->onnx), "%s/out/model.onnx", saved->folder);
     const char *const invent[] = {"make-data", kind, "--output", saved->data, NULL};
-    CLEANUP(buf_clear) struct buf nothing = saved_output(invent, NULL);
+    struct buf nothing = saved_output(invent, NULL);
+    buf_clear(&nothing);
     const char *const train[] = {"train", spec, "--data", saved->data, "--output", output, NULL};
     saved->trained = saved_json(train);
 }
