@@ -50,10 +50,6 @@ static enum status evaluate(struct train *train, const struct contract *contract
                             const struct model_file *file, struct buf *out, struct error *err)
 {
     TRY(train_open_saved(train, contract, file, err));
-    train->part = TRAIN_PART_DATA;
-    if (train->evaluation.count == 0)
-        return error_set(err, STATUS_INVALID,
-                         "the job had no evaluation part: name a file with --file");
     TRY(train_evaluate(train, err));
     return append_figures(train, file, out, err);
 }
@@ -63,6 +59,7 @@ enum trainer_exit evaluate_run(const struct evaluate_request *request, struct bu
 {
     CLEANUP(free_cleanup) struct train *train = calloc(1, sizeof(*train));
     CLEANUP(model_file_close) struct model_file file = {.tensors = NULL};
+    CLEANUP(places_cache_close) struct places_cache cache = {.path = ""};
     if (train == NULL)
         return train_exit_of(TRAIN_PART_STEP,
                              error_set(err, STATUS_NO_MEMORY, "evaluate %s", request->model));
@@ -74,6 +71,8 @@ enum trainer_exit evaluate_run(const struct evaluate_request *request, struct bu
         status = take_file(&file.spec.data, request, err);
     if (status != STATUS_OK)
         return TRAINER_EXIT_BAD_DATA;
+    if (places_cache_open(&cache, err) != STATUS_OK)
+        return TRAINER_EXIT_CANNOT_WRITE;
     const struct contract contract = {
         .standalone = true,
         .world_size = 1,
@@ -81,7 +80,7 @@ enum trainer_exit evaluate_run(const struct evaluate_request *request, struct bu
         .group_world_size = 1,
         .job_id = "",
         .data_dir = folder,
-        .data_cache = request->cache,
+        .data_cache = cache.path,
     };
     status = evaluate(train, &contract, &file, out, err);
     const enum trainer_exit code =

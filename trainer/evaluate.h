@@ -3,7 +3,9 @@
 
 /*
  * evaluate.h - the metrics of a saved model: those of its own evaluation part, to the last digit what
- * the job reported when it ended, or those of another file with the same columns.
+ * the job reported when it ended, or those of another file with the same columns. The model's file holds
+ * how records are encoded; the job's training data are needed only where an evaluation asks them
+ * (interactions: what users have met; class weights).
  */
 
 #include "base/buf.h"
@@ -14,7 +16,6 @@ struct evaluate_request {
     const char *data;   /* the folder with the spec's files, or the folder of data sets */
     const char *file;   /* in that folder, instead of the spec's evaluation part; NULL: that */
     const char *labels; /* idx and npy: the labels of `file` */
-    const char *cache;  /* folder for decoded data */
 };
 
 /*

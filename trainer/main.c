@@ -46,7 +46,7 @@ static const struct option_row options[] = {
     {"output", OPTION_TEXT, offsetof(struct config, output), .value = "DIR",
      .help = "folder for model, events and checkpoints"},
     {"cache", OPTION_TEXT, offsetof(struct config, cache), .value = "DIR",
-     .help = "folder for decoded data (default: OUTPUT/cache; evaluate: one that is removed)"},
+     .help = "folder for decoded data (default: OUTPUT/cache)"},
     {"file", OPTION_TEXT, offsetof(struct config, file), .value = "NAME",
      .help = "evaluate: this file of the folder instead of the job's evaluation part"},
     {"labels", OPTION_TEXT, offsetof(struct config, labels), .value = "NAME",
@@ -258,14 +258,8 @@ static int run_evaluate(const struct config *config, const char *model)
         (void)error_set(&err, STATUS_INVALID, "evaluate needs --data DIR");
         return fail(&err, EXIT_USAGE);
     }
-    CLEANUP(places_cache_close) struct places_cache cache;
-    if (places_cache_open(config->cache, &cache, &err) != STATUS_OK)
-        return fail(&err, TRAINER_EXIT_CANNOT_WRITE);
-    const struct evaluate_request request = {.model = model,
-                                             .data = config->data,
-                                             .file = config->file,
-                                             .labels = config->labels,
-                                             .cache = cache.path};
+    const struct evaluate_request request = {
+        .model = model, .data = config->data, .file = config->file, .labels = config->labels};
     CLEANUP(buf_clear) struct buf line;
     buf_init(&line, LINE_BYTES_MAX);
     const enum trainer_exit code = evaluate_run(&request, &line, &err);

@@ -16,22 +16,18 @@ enum status places_find_data(const char *folder, const char *root, char out[PATH
     return fs_path(out, PATH_MAX, err, "%s", folder);
 }
 
-enum status places_cache_open(const char *folder, struct places_cache *out, struct error *err)
+enum status places_cache_open(struct places_cache *out, struct error *err)
 {
-    *out = (struct places_cache){.is_temporary = false};
-    if (folder != NULL) {
-        TRY(fs_path(out->path, sizeof(out->path), err, "%s", folder));
-        return fs_make_dirs(folder, 0755, err);
-    }
-    TRY(fs_path(out->path, sizeof(out->path), err, "/tmp/reprise-trainer-XXXXXX"));
-    if (mkdtemp(out->path) == NULL)
-        return error_set_errno(err, status_of_errno(errno), errno, "create %s", out->path);
-    out->is_temporary = true;
-    return STATUS_OK;
+    out->path[0] = '\0';
+    char path[] = "/tmp/reprise-trainer-XXXXXX";
+    if (mkdtemp(path) == NULL)
+        return error_set_errno(err, status_of_errno(errno), errno, "create %s", path);
+    return fs_path(out->path, sizeof(out->path), err, "%s", path);
 }
 
 void places_cache_close(struct places_cache *cache)
 {
-    if (cache->is_temporary)
+    if (cache->path[0] != '\0')
         (void)!fs_remove_tree(cache->path, NULL); /* best effort: a leftover harms nobody */
+    cache->path[0] = '\0';
 }

@@ -4,7 +4,6 @@
 /* places.h - where a person's data lie, and where what is decoded from them goes for a while. */
 
 #include <limits.h>
-#include <stdbool.h>
 
 #include "base/error.h"
 
@@ -12,14 +11,12 @@
 MUST_CHECK enum status places_find_data(const char *folder, const char *root, char out[PATH_MAX],
                                         struct error *err);
 
+/* A folder in /tmp for what is decoded once, removed by places_cache_close(). A zeroed one is fine. */
 struct places_cache {
-    char path[PATH_MAX];
-    bool is_temporary; /* removed by places_cache_close() */
+    char path[PATH_MAX]; /* "": not opened */
 };
 
-/* `folder`, made if it is missing; NULL: a new one in /tmp. */
-MUST_CHECK enum status places_cache_open(const char *folder, struct places_cache *out,
-                                         struct error *err);
+MUST_CHECK enum status places_cache_open(struct places_cache *out, struct error *err);
 void places_cache_close(struct places_cache *cache);
 
 #endif

@@ -22,7 +22,7 @@ static void predict_clear(struct predict *predict)
 enum status predict_scratch(struct predict *predict, const char **out, struct error *err)
 {
     if (predict->scratch.path[0] == '\0')
-        TRY(places_cache_open(NULL, &predict->scratch, err));
+        TRY(places_cache_open(&predict->scratch, err));
     *out = predict->scratch.path;
     return STATUS_OK;
 }

@@ -116,7 +116,9 @@ void train_close(struct train *train);
 enum trainer_exit train_exit_of(enum train_part part, enum status status);
 /*
  * Opens a saved model on the data of its spec, to be evaluated and not trained: data, device, model and
- * its parameters; nobody else, and nothing is reported. The contract names data and cache.
+ * its parameters; nobody else, and nothing is reported. The contract names data and cache, which must be
+ * nobody else's: what was fitted comes from the model. The training part is needed where an evaluation
+ * asks it (interactions, class weights).
  */
 MUST_CHECK enum status train_open_saved(struct train *train, const struct contract *contract,
                                         const struct model_file *file, struct error *err);

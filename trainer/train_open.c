@@ -433,13 +433,50 @@ enum status train_open(struct train *train, const struct contract *contract, str
     return STATUS_OK;
 }
 
+/* Whether an evaluation asks the training part: what its users have met, how many records a class has. */
+static bool needs_training_part(const struct job_spec *spec)
+{
+    return spec->data.train.format == DATA_INTERACTIONS ||
+           spec->training.class_weights != CLASS_WEIGHTS_NONE;
+}
+
+/* The records to be evaluated, encoded as the model's own training data were, whatever lies there now. */
+static enum status open_saved_data(struct train *train, const struct model_file *file,
+                                   struct error *err)
+{
+    struct data_spec *spec = &train->spec.data;
+    struct data_request request = {.spec = spec, .root = train->contract->data_dir};
+    const char *cache = train->contract->data_cache;
+    const bool needs_training = needs_training_part(&train->spec);
+    if (!data_has_eval(spec))
+        return error_set(err, STATUS_INVALID,
+                         "the job had no evaluation part: name a file with --file");
+    if (needs_training) {
+        TRY(dataset_open(&request, cache, &train->training, err));
+        TRY(check_classes(train, DATA_TRAIN, &train->training, err));
+    } else if (spec->split.by == SPLIT_NONE) {
+        spec->train.file[0] = '\0'; /* need not be there */
+    }
+    train->training.fit = file->fit;
+    train->training.fit_bytes = strlen(file->fit);
+    request.role = DATA_EVAL;
+    request.train = &train->training;
+    TRY(dataset_open(&request, cache, &train->evaluation, err));
+    TRY(check_classes(train, DATA_EVAL, &train->evaluation, err));
+    if (needs_training)
+        return check_alike(train, err);
+    train->training = train->evaluation; /* stands for it where the model looks at sizes */
+    train->training.mapping = NULL;      /* the other's */
+    return STATUS_OK;
+}
+
 enum status train_open_saved(struct train *train, const struct contract *contract,
                              const struct model_file *file, struct error *err)
 {
     *train = (struct train){.contract = contract, .part = TRAIN_PART_SPEC, .spec = file->spec};
     TRY(progress_open(NULL, &train->progress, err));
     train->part = TRAIN_PART_DATA;
-    TRY(open_data(train, err));
+    TRY(open_saved_data(train, file, err));
     train->part = TRAIN_PART_DEVICE;
     TRY(open_device(train, err));
     TRY(open_model(train, err));

@@ -132,6 +132,23 @@ static void evaluate_gives_the_figures_of_every_family(void **state)
     assert_evaluates_alike(&reviews);
 }
 
+static void texts_are_evaluated_without_the_training_data(void **state)
+{
+    (void)state;
+    char folder[SAVED_PATH_BYTES], path[SAVED_PATH_BYTES];
+    struct error err = {.status = STATUS_OK};
+    (void)snprintf(folder, sizeof(folder), "%s/alone", reviews.folder);
+    (void)snprintf(path, sizeof(path), "%s/alone/test.tsv", reviews.folder);
+    assert_int_equal(fs_make_dirs(folder, 0755, &err), STATUS_OK);
+    CLEANUP(buf_clear) struct buf test = saved_read(reviews.data, "test.tsv");
+    assert_int_equal(fs_replace_file(path, test.data, test.size, 0644, &err), STATUS_OK);
+    const char *const words[] = {"evaluate", reviews.model, "--data", folder, NULL};
+    CLEANUP(json_cleanup) json_t *line = saved_json(words);
+    assert_true(json_number_value(json_object_get(line, "eval_auc")) ==
+                json_number_value(json_object_get(reviews.trained, "eval_auc")));
+    assert_true(json_is_true(json_object_get(line, "same_data")));
+}
+
 static void other_records_are_evaluated_and_said_to_be_other(void **state)
 {
     (void)state;
@@ -377,6 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evaluate_gives_a_gangs_figures_to_the_last_digit),
         cmocka_unit_test(evaluate_gives_the_figures_of_every_family),
+        cmocka_unit_test(texts_are_evaluated_without_the_training_data),
         cmocka_unit_test(other_records_are_evaluated_and_said_to_be_other),
         cmocka_unit_test(what_is_no_model_is_refused_by_name),
         cmocka_unit_test(images_are_predicted_as_they_are_evaluated),
