@@ -209,6 +209,27 @@ static void a_killed_gang_that_rolls_back_ends_with_the_same_file(void **state)
     }
 }
 
+static void rollbacks_and_choices_are_the_same_on_any_number_of_ranks(void **state)
+{
+    struct gang *gang = *state;
+    const struct gang_start four = {.world_size = 4, .shared_memory = true};
+    char expected[65], actual[65];
+    make_explosive(gang, "rollback");
+    gang_set(gang, "training.reproducible", json_true());
+    gang_set(gang, "training.micro_shards", json_integer(4));
+    gang_set(gang, "training.eval_every_epochs", json_integer(4));
+    gang_set(gang, "checkpoint.best",
+             json_pack("{s:s, s:s}", "metric", "eval_loss", "mode", "min"));
+    gang_run(gang, &alone, TRAINER_EXIT_DONE);
+    assert_true(warnings_with(gang, "back to step", NULL, 0) >= 2);
+    gang_model_sha256(gang, expected);
+
+    gang_run(gang, &four, TRAINER_EXIT_DONE);
+
+    gang_model_sha256(gang, actual);
+    assert_string_equal(actual, expected);
+}
+
 /* ------------------------------------------------------------------ faults of memory */
 
 /* Values that stay where they are: steps are too small to change a float. */
@@ -423,6 +444,7 @@ int main(void)
         TEST(too_many_rollbacks_fail),
         TEST(a_killed_job_that_rolls_back_ends_with_the_same_file),
         TEST(a_killed_gang_that_rolls_back_ends_with_the_same_file),
+        TEST(rollbacks_and_choices_are_the_same_on_any_number_of_ranks),
         TEST(a_flipped_bit_of_a_replica_is_a_device_fault_that_names_its_rank),
         TEST(a_loss_spoiled_by_one_rank_names_it),
         TEST(early_stopping_comes_where_its_events_say_and_the_best_is_exported),
