@@ -21,7 +21,7 @@
 
 static int32_t bucket(const char *text)
 {
-    return (int32_t)(1 + XXH3_64bits(text, strlen(text)) % 15);
+    return (int32_t)(1 + ((XXH3_64bits(text, strlen(text)) >> 32) * 15 >> 32));
 }
 
 /* ------------------------------------------------------------------ tables */

@@ -71,19 +71,16 @@ static enum status write_text(const struct decode *decode, struct write_part *pa
     return STATUS_OK;
 }
 
-static enum status write_row(const struct decode *decode, const struct write_part *part,
-                             const struct record *record, struct error *err)
+static void write_row(const struct decode *decode, int64_t row, const struct record *record,
+                      const struct decode_values *values)
 {
     const struct data_fit *fit = decode->fit;
-    struct fit_refusal refusal;
-    float *const numeric =
-        fit->numeric_count == 0 ? NULL : decode->numeric + part->row * (int64_t)fit->numeric_count;
-    int32_t *const category = fit->category_count == 0
-                                  ? NULL
-                                  : decode->category + part->row * (int64_t)fit->category_count;
-    if (!data_encode_row(fit, record->cells, numeric, category, &refusal))
-        return record_refuse(record, refusal.column, refusal.expected, err);
-    return STATUS_OK;
+    if (decode->numeric != NULL)
+        data_encode_numbers(fit, values->numbers,
+                            decode->numeric + row * (int64_t)fit->numeric_count);
+    if (decode->category != NULL)
+        data_encode_categories(fit, record->cells,
+                               decode->category + row * (int64_t)fit->category_count);
 }
 
 static enum status write_record(void *context, void *part_of_chunk, const struct record *record,
@@ -92,9 +89,9 @@ static enum status write_record(void *context, void *part_of_chunk, const struct
     const struct decode *decode = context;
     const struct data_fit *fit = decode->fit;
     struct write_part *part = part_of_chunk;
-    struct fit_label label = {.index = 0};
+    struct decode_values values;
     bool wanted = false;
-    TRY(decode_choose(decode, record, &part->ties, &wanted, &label, err));
+    TRY(decode_choose(decode, record, &part->ties, &wanted, &values, err));
     if (!wanted)
         return STATUS_OK;
     if (part->rows_left == 0)
@@ -102,11 +99,11 @@ static enum status write_record(void *context, void *part_of_chunk, const struct
     if (fit->text_column >= 0)
         TRY(write_text(decode, part, &record->cells[fit->text_column], err));
     else
-        TRY(write_row(decode, part, record, err));
+        write_row(decode, part->row, record, &values);
     if (decode->label != NULL)
-        decode->label[part->row] = label.index;
+        decode->label[part->row] = values.label.index;
     else
-        decode->label_number[part->row] = label.number;
+        decode->label_number[part->row] = values.label.number;
     part->row++;
     part->rows_left--;
     return STATUS_OK;

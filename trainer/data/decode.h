@@ -43,12 +43,18 @@ struct decode {
  */
 MUST_CHECK enum status decode_survey(struct decode *decode, struct error *err);
 
+/* What a record of the part says. */
+struct decode_values {
+    float numbers[DATA_COLUMNS_MAX]; /* as data_check_record() gives them */
+    struct fit_label label;
+};
+
 /*
  * What both passes do first with a record: malformed ones are refused, and *out_wanted says whether it is one
  * of this part's. *ties as for split_is_test().
  */
 MUST_CHECK enum status decode_choose(const struct decode *decode, const struct record *record,
-                                     int64_t *ties, bool *out_wanted, struct fit_label *out_label,
+                                     int64_t *ties, bool *out_wanted, struct decode_values *out,
                                      struct error *err);
 
 #endif

@@ -36,15 +36,15 @@ struct word_counts {
 struct survey {
     struct decode *decode;
     bool fits;
-    bool all_integers; /* labels, as far as they were seen */
-    struct moments moments[DATA_COLUMNS_MAX];
+    bool all_integers;                        /* labels, as far as they were seen */
+    struct moments moments[DATA_COLUMNS_MAX]; /* (numeric_count) */
     struct word_counts words;
 };
 
 struct survey_part {
     int64_t rows, tokens, ties;
     bool has_other_labels;
-    struct sums sums[DATA_COLUMNS_MAX];
+    struct sums sums[DATA_COLUMNS_MAX]; /* (numeric_count) */
     struct word_counts words;
 };
 
@@ -141,17 +141,15 @@ static enum status fit_vocabulary(struct word_counts *all, struct data_fit *fit,
 /* ------------------------------------------------------------------ numbers */
 
 static void survey_numbers(const struct data_fit *fit, struct survey_part *part,
-                           const struct record_cell *cells)
+                           const float *numbers)
 {
-    for (size_t i = 0; i < fit->column_count; i++) {
-        float value;
-        if (fit->columns[i].kind != COLUMN_NUMERIC ||
-            !number_parse_float(cells[i].text, cells[i].size, &value))
+    for (size_t i = 0; i < fit->numeric_count; i++) {
+        if (isnan(numbers[i]))
             continue;
         struct sums *const sums = &part->sums[i];
         if (sums->count++ == 0)
-            sums->first = (double)value;
-        const double distance = (double)value - sums->first;
+            sums->first = (double)numbers[i];
+        const double distance = (double)numbers[i] - sums->first;
         sums->sum += distance;
         sums->squares += distance * distance;
     }
@@ -174,24 +172,27 @@ static void merge_sums(struct moments *all, const struct sums *part)
 
 static void fit_numbers(const struct survey *survey, struct data_fit *fit)
 {
+    const struct moments *moments = survey->moments;
     for (size_t i = 0; i < fit->column_count; i++) {
-        const struct moments *moments = &survey->moments[i];
+        if (fit->columns[i].kind != COLUMN_NUMERIC)
+            continue;
         const double variance =
             moments->count > 0 ? moments->squares / (double)moments->count : 0.0;
         fit->columns[i].mean = moments->mean;
         fit->columns[i].std = variance > 0.0 ? sqrt(variance) : 1.0;
+        moments++;
     }
 }
 
 /* ------------------------------------------------------------------ the pass */
 
 enum status decode_choose(const struct decode *decode, const struct record *record, int64_t *ties,
-                          bool *out_wanted, struct fit_label *out_label, struct error *err)
+                          bool *out_wanted, struct decode_values *out, struct error *err)
 {
     struct fit_refusal refusal;
     bool left_out = false, test = false;
     *out_wanted = false;
-    if (!data_check_record(decode->fit, record->cells, &left_out, &refusal))
+    if (!data_check_record(decode->fit, record->cells, out->numbers, &left_out, &refusal))
         return record_refuse(record, refusal.column, refusal.expected, err);
     if (left_out)
         return STATUS_OK;
@@ -199,7 +200,7 @@ enum status decode_choose(const struct decode *decode, const struct record *reco
     if (decode->split.by != SPLIT_NONE && test != (decode->request->role == DATA_EVAL))
         return STATUS_OK;
     const int label = decode->fit->label_column;
-    if (label >= 0 && !data_encode_label(decode->fit, &record->cells[label], out_label, &refusal))
+    if (label >= 0 && !data_encode_label(decode->fit, &record->cells[label], &out->label, &refusal))
         return record_refuse(record, refusal.column, refusal.expected, err);
     *out_wanted = true;
     return STATUS_OK;
@@ -211,9 +212,9 @@ static enum status survey_record(void *context, void *part_of_chunk, const struc
     const struct survey *survey = context;
     const struct data_fit *fit = survey->decode->fit;
     struct survey_part *part = part_of_chunk;
-    struct fit_label label;
+    struct decode_values values;
     bool wanted = false;
-    TRY(decode_choose(survey->decode, record, &part->ties, &wanted, &label, err));
+    TRY(decode_choose(survey->decode, record, &part->ties, &wanted, &values, err));
     if (!wanted)
         return STATUS_OK;
     if (fit->text_column >= 0)
@@ -221,7 +222,7 @@ static enum status survey_record(void *context, void *part_of_chunk, const struc
     part->rows++;
     if (!survey->fits)
         return STATUS_OK;
-    survey_numbers(fit, part, record->cells);
+    survey_numbers(fit, part, values.numbers);
     int64_t integer = 0;
     const struct record_cell *const cell = &record->cells[fit->label_column];
     if (!number_parse_int(cell->text, cell->size, &integer) || integer < 0 || integer >= INT32_MAX)
@@ -260,13 +261,13 @@ static enum status merge_survey(void *context, void *part_of_chunk, int64_t chun
     struct survey_part *part = part_of_chunk;
     assert(chunk == survey->decode->plan_count);
     TRY(add_plan(survey->decode, part, err));
-    for (size_t i = 0; i < survey->decode->fit->column_count; i++)
+    for (size_t i = 0; i < survey->decode->fit->numeric_count; i++)
         merge_sums(&survey->moments[i], &part->sums[i]);
     if (part->has_other_labels)
         survey->all_integers = false;
     TRY(merge_words(&survey->words, &part->words, err));
     part->rows = part->tokens = part->ties = 0;
-    memset(part->sums, 0, sizeof(part->sums));
+    memset(part->sums, 0, survey->decode->fit->numeric_count * sizeof(part->sums[0]));
     return STATUS_OK;
 }
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "trainer/data/number.h"
 #include "trainer/data/words.h"
 
-#define EXPECTED_CLASS "one of the values of \"classes\""
+#define EXPECTED_NUMBER "a number"
+#define EXPECTED_CLASS  "one of the values of \"classes\""
 
 void data_fit_free(struct data_fit *fit)
 {
@@ -91,42 +93,66 @@ static float within_float(double value)
     return value < -(double)FLT_MAX ? -FLT_MAX : (float)value;
 }
 
-static bool encode_number(const struct data_fit *fit, const struct fit_column *column,
-                          const struct record_cell *cell, float *out)
+/* As it stands; NaN for one that is missing. False for what is no number. */
+static bool read_number(const struct record_cell *cell, float *out)
 {
-    float value;
-    if (number_parse_float(cell->text, cell->size, &value)) {
-        *out = fit->normalize == NORMALIZE_STANDARD
-                   ? within_float(((double)value - column->mean) / column->std)
-                   : value;
+    if (number_parse_float(cell->text, cell->size, out))
         return true;
+    *out = NAN;
+    return number_is_missing(cell->text, cell->size);
+}
+
+static bool read_numbers(const struct data_fit *fit, const struct record_cell *cells,
+                         float *numbers, struct fit_refusal *refusal)
+{
+    for (size_t i = 0; i < fit->column_count; i++) {
+        if (fit->columns[i].kind == COLUMN_NUMERIC && !read_number(&cells[i], numbers++)) {
+            *refusal = (struct fit_refusal){i, EXPECTED_NUMBER};
+            return false;
+        }
     }
-    if (!number_is_missing(cell->text, cell->size))
-        return false;
-    *out = fit->normalize == NORMALIZE_STANDARD ? 0.0F : (float)column->mean;
     return true;
+}
+
+void data_encode_numbers(const struct data_fit *fit, const float *numbers, float *numeric)
+{
+    for (size_t i = 0; i < fit->column_count; i++) {
+        const struct fit_column *column = &fit->columns[i];
+        if (column->kind != COLUMN_NUMERIC)
+            continue;
+        const double value = isnan(*numbers) ? column->mean : (double)*numbers;
+        numbers++;
+        *numeric++ = fit->normalize == NORMALIZE_STANDARD
+                         ? within_float((value - column->mean) / column->std)
+                         : (float)value;
+    }
 }
 
 static int32_t encode_category(const struct fit_column *column, const struct record_cell *cell)
 {
     if (cell->size == 0)
         return 0;
-    const uint64_t hash = XXH3_64bits(cell->text, cell->size);
-    return (int32_t)(1 + hash % (uint64_t)(column->buckets - 1));
+    const uint64_t hash = XXH3_64bits(cell->text, cell->size) >> 32;
+    return (int32_t)(1 + (hash * (uint64_t)(column->buckets - 1) >> 32)); /* as hash % n, faster */
+}
+
+void data_encode_categories(const struct data_fit *fit, const struct record_cell *cells,
+                            int32_t *category)
+{
+    for (size_t i = 0; i < fit->column_count; i++) {
+        if (fit->columns[i].kind == COLUMN_CATEGORY)
+            *category++ = encode_category(&fit->columns[i], &cells[i]);
+    }
 }
 
 bool data_encode_row(const struct data_fit *fit, const struct record_cell *cells, float *numeric,
                      int32_t *category, struct fit_refusal *refusal)
 {
-    for (size_t i = 0; i < fit->column_count; i++) {
-        const struct fit_column *column = &fit->columns[i];
-        if (column->kind == COLUMN_NUMERIC && !encode_number(fit, column, &cells[i], numeric++)) {
-            *refusal = (struct fit_refusal){i, "a number"};
-            return false;
-        }
-        if (column->kind == COLUMN_CATEGORY)
-            *category++ = encode_category(column, &cells[i]);
-    }
+    float numbers[DATA_COLUMNS_MAX];
+    if (!read_numbers(fit, cells, numbers, refusal))
+        return false;
+    data_encode_numbers(fit, numbers, numeric);
+    data_encode_categories(fit, cells, category);
     return true;
 }
 
@@ -198,7 +224,7 @@ bool data_encode_label(const struct data_fit *fit, const struct record_cell *cel
         return true;
     case FIT_LABELS_NUMBERS:
     default:
-        refusal->expected = "a number";
+        refusal->expected = EXPECTED_NUMBER;
         if (!number_parse_float(cell->text, cell->size, &number))
             return false;
         *out = (struct fit_label){.number = number};
@@ -206,34 +232,27 @@ bool data_encode_label(const struct data_fit *fit, const struct record_cell *cel
     }
 }
 
-bool data_check_record(const struct data_fit *fit, const struct record_cell *cells,
+bool data_check_record(const struct data_fit *fit, const struct record_cell *cells, float *numbers,
                        bool *out_left_out, struct fit_refusal *refusal)
 {
     *out_left_out = false;
-    for (size_t i = 0; i < fit->column_count; i++) {
-        const struct record_cell *const cell = &cells[i];
-        const int kind = fit->columns[i].kind;
-        float number = 0.0F;
-        struct fit_label label = {.index = 0};
-        refusal->column = i;
-        refusal->expected = "a number";
-        if (kind == COLUMN_NUMERIC && !number_parse_float(cell->text, cell->size, &number) &&
-            !number_is_missing(cell->text, cell->size))
-            return false;
-        if (kind == COLUMN_LABEL && fit->class_count == 0 &&
-            !number_parse_float(cell->text, cell->size, &number))
-            return false;
-        if (kind == COLUMN_LABEL && fit->class_count > 0) {
-            refusal->expected = EXPECTED_CLASS;
-            if (!encode_class(fit, cell, &label))
-                return false;
-            *out_left_out = label.index < 0;
-        }
-        refusal->expected = "a text";
-        if (kind == COLUMN_TEXT && cell->absent)
-            return false;
+    if (!read_numbers(fit, cells, numbers, refusal))
+        return false;
+    if (fit->text_column >= 0 && cells[fit->text_column].absent) {
+        *refusal = (struct fit_refusal){(size_t)fit->text_column, "a text"};
+        return false;
     }
-    return true;
+    if (fit->label_column < 0)
+        return true;
+    const struct record_cell *const cell = &cells[fit->label_column];
+    struct fit_label label = {.index = 0};
+    refusal->column = (size_t)fit->label_column;
+    refusal->expected = fit->class_count > 0 ? EXPECTED_CLASS : EXPECTED_NUMBER;
+    if (fit->class_count == 0)
+        return number_parse_float(cell->text, cell->size, &label.number);
+    const bool known = encode_class(fit, cell, &label);
+    *out_left_out = known && label.index < 0;
+    return known;
 }
 
 const char *data_class_name(const struct data_fit *fit, int64_t index)

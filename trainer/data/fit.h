@@ -89,14 +89,17 @@ struct fit_refusal {
 
 /*
  * Whether a record can be encoded, before anything is fitted: numbers are numbers or missing, the label is a
- * class or at least a number. False, with *refusal, if not. *out_left_out: its class is not wanted.
+ * class or at least a number. False, with *refusal, if not. numbers[numeric_count] are the values as they
+ * stand, NaN for missing ones. *out_left_out: its class is not wanted.
  */
-bool data_check_record(const struct data_fit *fit, const struct record_cell *cells,
+bool data_check_record(const struct data_fit *fit, const struct record_cell *cells, float *numbers,
                        bool *out_left_out, struct fit_refusal *refusal);
-/*
- * One cell a column: numeric[numeric_count] normalised, a missing one as the mean; category
- * [category_count] 1..buckets-1 by hash, 0 for an empty one. False, with *refusal, for what is no number.
- */
+/* numeric[numeric_count] from what data_check_record() read: normalised, a missing one as the mean. */
+void data_encode_numbers(const struct data_fit *fit, const float *numbers, float *numeric);
+/* category[category_count]: 1..buckets-1 by the upper half of XXH3's 64 bits, 0 for an empty one. */
+void data_encode_categories(const struct data_fit *fit, const struct record_cell *cells,
+                            int32_t *category);
+/* All of these at once, for a row whose label does not matter and may be absent. One cell a column. */
 bool data_encode_row(const struct data_fit *fit, const struct record_cell *cells, float *numeric,
                      int32_t *category, struct fit_refusal *refusal);
 /*

@@ -56,10 +56,11 @@ struct search_part {
 static enum status key_of(const struct search *search, const struct record *record,
                           uint64_t *out_key, bool *out_is_text, bool *out_counts, struct error *err)
 {
+    float numbers[DATA_COLUMNS_MAX];
     struct fit_refusal refusal;
     bool left_out = false;
     const struct record_cell *const cell = &record->cells[search->split->column];
-    if (!data_check_record(search->fit, record->cells, &left_out, &refusal))
+    if (!data_check_record(search->fit, record->cells, numbers, &left_out, &refusal))
         return record_refuse(record, refusal.column, refusal.expected, err);
     *out_counts = !left_out;
     if (!left_out && !number_parse_time(cell->text, cell->size, out_key, out_is_text))
