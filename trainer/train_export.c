@@ -24,17 +24,31 @@ static void transpose(float *target, const float *source, int64_t rows, int64_t 
     }
 }
 
-/* Brings the parameters to the host in the form that files have: `values` has the layout's order. */
+/* Floats of the largest parameter that files hold transposed. */
+static size_t largest_transposed(const struct parameter *parameters, size_t count)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (parameters[i].transposed && parameters[i].count > largest)
+            largest = parameters[i].count;
+    }
+    return largest;
+}
+
+/*
+ * Brings the parameters to the host in the form that files have: `values` has the layout's order. One
+ * after the other, so that there is one whole copy of them and not two.
+ */
 static enum status collect(const struct train *train, float *values,
                            struct safetensors_tensor *tensors, struct error *err)
 {
     size_t count = 0;
     const struct parameter *parameters = train->model->ops->parameters(train->model, &count);
-    const size_t bytes = train->parameter_count * sizeof(float);
-    CLEANUP(free_cleanup) float *raw = malloc(bytes);
+    const struct device device = train->device;
+    const size_t raw_bytes = largest_transposed(parameters, count) * sizeof(float);
+    CLEANUP(free_cleanup) float *raw = malloc(raw_bytes > 0 ? raw_bytes : 1);
     if (raw == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "export %zu bytes", bytes);
-    TRY(train->device.ops->download(train->device.compute, raw, train->parameters, bytes, err));
+        return error_set(err, STATUS_NO_MEMORY, "export %zu bytes", raw_bytes);
     for (size_t i = 0; i < count; i++) {
         const struct parameter *parameter = &parameters[i];
         struct safetensors_tensor *tensor = &tensors[i];
@@ -44,13 +58,14 @@ static enum status collect(const struct train *train, float *values,
         tensor->values = target;
         (void)snprintf(tensor->name, sizeof(tensor->name), "%s", parameter->name);
         memcpy(tensor->shape, parameter->shape, sizeof(tensor->shape));
-        if (parameter->transposed) {
-            transpose(target, raw + parameter->offset, parameter->shape[0], parameter->shape[1]);
-            tensor->shape[0] = parameter->shape[1];
-            tensor->shape[1] = parameter->shape[0];
-        } else {
-            memcpy(target, raw + parameter->offset, parameter->count * sizeof(float));
-        }
+        TRY(device.ops->download(device.compute, parameter->transposed ? raw : target,
+                                 train->parameters + parameter->offset,
+                                 parameter->count * sizeof(float), err));
+        if (!parameter->transposed)
+            continue;
+        transpose(target, raw, parameter->shape[0], parameter->shape[1]);
+        tensor->shape[0] = parameter->shape[1];
+        tensor->shape[1] = parameter->shape[0];
     }
     return STATUS_OK;
 }
