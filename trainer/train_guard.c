@@ -330,6 +330,8 @@ enum status train_guard_loss(struct train *train, double loss, struct error *err
 
 enum status train_guard_figure(struct train *train, const char *name, struct error *err)
 {
+    if (train->guard.must_go_back)
+        return STATUS_OK; /* the first is named */
     (void)snprintf(train->guard.reason, sizeof(train->guard.reason), "step %lld: %s is not finite",
                    (long long)train->step, name);
     return act(train, err);

@@ -152,6 +152,45 @@ static void too_many_rollbacks_fail(void **state)
     assert_non_null(strstr(end.text, "the loss is not a number, after 1 rollbacks"));
 }
 
+/* A line to fit, and an evaluation whose error overflows. */
+static void make_overflow(struct gang *gang)
+{
+    static const char train[] = "x,y\n0.1,0.2\n0.5,1.0\n0.7,1.4\n0.9,1.8\n";
+    static const char eval[] = "x,y\n1e30,1\n2,4\n";
+    char path[GANG_PATH_BYTES];
+    (void)snprintf(gang->data, sizeof(gang->data), "%s", gang->folder);
+    (void)snprintf(path, sizeof(path), "%s/train.csv", gang->folder);
+    assert_int_equal(fs_replace_file(path, train, strlen(train), 0644, NULL), STATUS_OK);
+    (void)snprintf(path, sizeof(path), "%s/eval.csv", gang->folder);
+    assert_int_equal(fs_replace_file(path, eval, strlen(eval), 0644, NULL), STATUS_OK);
+    gang_set(gang, "data",
+             json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:s, s:s, s:[{s:s, s:s}, {s:s, s:s}]}",
+                       "train", "format", "csv", "file", "train.csv", "eval", "format", "csv",
+                       "file", "eval.csv", "root", "line", "normalize", "none", "columns", "name",
+                       "x", "kind", "numeric", "name", "y", "kind", "label"));
+    gang_set(gang, "model",
+             json_pack("{s:s, s:[i], s:s}", "type", "mlp", "hidden", 4, "head", "linear"));
+    gang_set(gang, "training.batch_size", json_integer(2));
+    gang_set(gang, "training.steps", json_integer(100));
+    gang_set(gang, "training.eval_every_epochs", json_integer(30));
+}
+
+static void a_figure_that_is_not_finite_is_taken_as_such_a_loss(void **state)
+{
+    struct gang *gang = *state;
+    make_overflow(gang);
+    gang_run(gang, &alone, TRAINER_EXIT_INTERNAL);
+    struct wire_event end = end_of(gang, 0);
+    assert_string_equal(end.text, "step 60: eval_loss is not finite");
+
+    gang_set(gang, "training.guards",
+             json_pack("{s:s, s:i}", "on_nan", "rollback", "max_rollbacks", 2));
+    gang_run(gang, &alone, TRAINER_EXIT_INTERNAL);
+    end = end_of(gang, 0);
+    assert_string_equal(end.text, "step 60: eval_loss is not finite, after 2 rollbacks");
+    assert_int_equal(warnings_with(gang, "back to step 50", NULL, 0), 2);
+}
+
 /* Kills ranks at random moments until an attempt gets through; the file must be the expected one. */
 static void kill_until_done(struct gang *gang, struct gang_start start, uint64_t seed,
                             int64_t last_step, const char expected[65])
@@ -442,6 +481,7 @@ int main(void)
         TEST(a_loss_that_is_no_number_fails_with_its_step_and_its_ranks),
         TEST(a_rollback_goes_on_with_a_lower_rate_and_says_so),
         TEST(too_many_rollbacks_fail),
+        TEST(a_figure_that_is_not_finite_is_taken_as_such_a_loss),
         TEST(a_killed_job_that_rolls_back_ends_with_the_same_file),
         TEST(a_killed_gang_that_rolls_back_ends_with_the_same_file),
         TEST(rollbacks_and_choices_are_the_same_on_any_number_of_ranks),
