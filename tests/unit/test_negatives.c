@@ -40,6 +40,15 @@ static struct negatives *open_on(const struct interactions *met, int64_t users, 
     return out;
 }
 
+static int32_t draw(const struct negatives *negatives, uint64_t seed, int64_t epoch, int32_t record,
+                    int32_t user)
+{
+    int32_t item = -1;
+    negatives_draw(negatives, philox_key_of(seed, PHILOX_NEGATIVES), epoch, &record, &user, 1,
+                   &item);
+    return item;
+}
+
 /* Few pairs are remembered as bits, many as lists: 50,000 times 7,000 bits are more than a bitmap may have. */
 static const struct {
     int32_t users, items;
@@ -75,13 +84,18 @@ static void a_draw_is_never_met_and_depends_on_record_and_epoch_alone(void **sta
         int changed = 0;
         make(&met, sizes[s].users, sizes[s].items);
         struct negatives *negatives = open_on(&met, sizes[s].users, sizes[s].items);
-        const struct philox_key key = philox_key_of(1, PHILOX_NEGATIVES);
+        int32_t records[MET], drawn[MET], again[MET];
+        for (int i = 0; i < MET; i++)
+            records[i] = i;
+        negatives_draw(negatives, philox_key_of(1, PHILOX_NEGATIVES), 0, records, met.user, MET,
+                       drawn);
+        negatives_draw(negatives, philox_key_of(1, PHILOX_NEGATIVES), 1, records, met.user, MET,
+                       again);
         for (int i = 0; i < MET; i++) {
-            const int32_t drawn = negatives_draw(negatives, key, 0, i, met.user[i]);
-            assert_true(drawn >= 0 && drawn < sizes[s].items);
-            assert_false(is_among(&met, met.user[i], drawn));
-            assert_int_equal(negatives_draw(negatives, key, 0, i, met.user[i]), drawn);
-            changed += negatives_draw(negatives, key, 1, i, met.user[i]) != drawn;
+            assert_true(drawn[i] >= 0 && drawn[i] < sizes[s].items);
+            assert_false(is_among(&met, met.user[i], drawn[i]));
+            assert_int_equal(draw(negatives, 1, 0, i, met.user[i]), drawn[i]);
+            changed += again[i] != drawn[i];
         }
         assert_true(changed > MET * 9 / 10);
         negatives_close(negatives);
@@ -94,10 +108,9 @@ static void unmet_items_are_drawn_equally_often(void **state)
     enum { ITEMS = 10, DRAWS = 20000 };
     const struct interactions met = {.user = {0}, .item = {0, 3, 7}}; /* the rest is item 0 again */
     struct negatives *negatives = open_on(&met, 1, ITEMS);
-    const struct philox_key key = philox_key_of(1, PHILOX_NEGATIVES);
     int counts[ITEMS] = {0};
     for (int i = 0; i < DRAWS; i++)
-        counts[negatives_draw(negatives, key, 2, i, 0)]++;
+        counts[draw(negatives, 1, 2, i, 0)]++;
     for (int item = 0; item < ITEMS; item++) {
         const int expected = item == 0 || item == 3 || item == 7 ? 0 : DRAWS / (ITEMS - 3);
         assert_in_range(counts[item], expected - expected / 20, expected + expected / 20);
@@ -112,8 +125,7 @@ static void a_user_who_has_met_everything_gets_some_item(void **state)
     for (int i = 0; i < MET; i++)
         met.item[i] = i % 12;
     struct negatives *negatives = open_on(&met, 1, 12);
-    const struct philox_key key = philox_key_of(1, PHILOX_NEGATIVES);
-    assert_in_range(negatives_draw(negatives, key, 0, 0, 0), 0, 11);
+    assert_in_range(draw(negatives, 1, 0, 0, 0), 0, 11);
     negatives_close(negatives);
 }
 

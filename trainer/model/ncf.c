@@ -30,6 +30,7 @@
 #define TABLES_MAX     4
 #define PARAMETERS_MAX (TABLES_MAX + 2 * MODEL_LAYERS_MAX)
 #define EMBEDDING_STD  0.01F /* the authors' */
+#define FILL_ROWS      128   /* of a feed that are made side by side */
 #define EVAL_PAIRS     2048  /* scored at once, in whole rows; fixed, so that scores repeat */
 
 enum { SUM_LOSS, SUM_RIGHT, SUM_RANKED, SUM_HITS, SUM_GAIN, SUM_COUNT };
@@ -329,25 +330,39 @@ static size_t ncf_feed_bytes(const struct model *model, int64_t rows)
     return (size_t)rows * (size_t)larger(training, evaluation) * sizeof(int32_t);
 }
 
+/* Rows first..first+count-1 of a call; count is at most FILL_ROWS. */
+static void fill_rows(const struct ncf *ncf, const struct model_rows *rows, int first, int count,
+                      int32_t *feed)
+{
+    const int32_t *user = dataset_array(rows->set, "user")->values;
+    const int32_t *item = dataset_array(rows->set, "item")->values;
+    const int32_t *records = rows->records + first;
+    int32_t *users = feed + first, *items = users + rows->count, *labels = items + rows->count;
+    const uint32_t group = 1 + (uint32_t)ncf->negatives;
+    uint32_t positives[FILL_ROWS];
+    for (int i = 0; i < count; i++) { /* records come in random order */
+        positives[i] = (uint32_t)records[i] / group;
+        labels[i] = positives[i] * group == (uint32_t)records[i];
+        __builtin_prefetch(user + positives[i]);
+        __builtin_prefetch(item + positives[i]);
+    }
+    for (int i = 0; i < count; i++)
+        users[i] = user[positives[i]];
+    negatives_draw(ncf->met, philox_key_of(rows->seed, PHILOX_NEGATIVES), rows->epoch, records,
+                   users, count, items);
+    for (int i = 0; i < count; i++)
+        items[i] = labels[i] == 1 ? item[positives[i]] : items[i];
+}
+
 /* users (count), items (count), labels (count) */
 static enum status fill_training(const struct ncf *ncf, const struct model_rows *rows,
                                  int32_t *feed, struct error *err)
 {
     if (ncf->met == NULL)
         return error_set(err, STATUS_INVALID, "the training part has no interactions");
-    const int32_t *user = dataset_array(rows->set, "user")->values;
-    const int32_t *item = dataset_array(rows->set, "item")->values;
-    const struct philox_key key = philox_key_of(rows->seed, PHILOX_NEGATIVES);
-    const uint32_t group = 1 + (uint32_t)ncf->negatives;
-    int32_t *users = feed, *items = users + rows->count, *labels = items + rows->count;
-    for (int i = 0; i < rows->count; i++) {
-        const uint32_t record = (uint32_t)rows->records[i];
-        const uint32_t positive = record / group;
-        const bool is_positive = record % group == 0;
-        users[i] = user[positive];
-        items[i] = is_positive ? item[positive]
-                               : negatives_draw(ncf->met, key, rows->epoch, record, user[positive]);
-        labels[i] = is_positive;
+    for (int done = 0; done < rows->count; done += FILL_ROWS) {
+        const int left = rows->count - done;
+        fill_rows(ncf, rows, done, left < FILL_ROWS ? left : FILL_ROWS, feed);
     }
     return STATUS_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 
 #define WORD_BITS     64
+#define ROWS_AT_ONCE  128
 #define DRAWS_A_BLOCK 4 /* numbers that Philox gives at once */
 #define BLOCK_BITS    8 /* of the counter's high word; the epoch stands above */
 
@@ -116,8 +117,23 @@ bool negatives_has_met(const struct negatives *n, int32_t user, int32_t item)
     return low < n->offsets[user + 1] && n->met[low] == item;
 }
 
-int32_t negatives_draw(const struct negatives *n, struct philox_key key, int64_t epoch,
-                       int64_t record, int32_t user)
+/* Asks the memory for what negatives_has_met() will look at first. */
+static void prefetch(const struct negatives *n, int32_t user, int32_t item)
+{
+    if (n->bits != NULL)
+        __builtin_prefetch(n->bits + (size_t)user * n->words + (size_t)item / WORD_BITS);
+    else
+        __builtin_prefetch(n->offsets + user);
+}
+
+static int32_t item_of(const struct negatives *n, uint32_t number)
+{
+    return (int32_t)((uint64_t)number * n->items >> 32);
+}
+
+/* All tries of one record. */
+static int32_t draw_one(const struct negatives *n, struct philox_key key, int64_t epoch,
+                        int32_t record, int32_t user)
 {
     int32_t item = 0;
     for (int block = 0; block < NEGATIVES_TRIES_MAX / DRAWS_A_BLOCK; block++) {
@@ -125,10 +141,39 @@ int32_t negatives_draw(const struct negatives *n, struct philox_key key, int64_t
         philox_4x32(key, (uint64_t)epoch << BLOCK_BITS | (uint64_t)block, (uint64_t)record,
                     numbers);
         for (int i = 0; i < DRAWS_A_BLOCK; i++) {
-            item = (int32_t)((uint64_t)numbers[i] * n->items >> 32);
+            item = item_of(n, numbers[i]);
             if (!negatives_has_met(n, user, item))
                 return item;
         }
     }
     return item;
+}
+
+/*
+ * The first try of all rows, then a look at each: the memory works on many at once, and a branch that is
+ * taken at random costs nothing that waits for memory.
+ */
+static void draw_some(const struct negatives *n, struct philox_key key, int64_t epoch,
+                      const int32_t *records, const int32_t *users, int count, int32_t *items)
+{
+    for (int i = 0; i < count; i++) {
+        uint32_t numbers[DRAWS_A_BLOCK];
+        philox_4x32(key, (uint64_t)epoch << BLOCK_BITS, (uint64_t)records[i], numbers);
+        items[i] = item_of(n, numbers[0]);
+        prefetch(n, users[i], items[i]);
+    }
+    for (int i = 0; i < count; i++) {
+        if (negatives_has_met(n, users[i], items[i]))
+            items[i] = draw_one(n, key, epoch, records[i], users[i]);
+    }
+}
+
+void negatives_draw(const struct negatives *negatives, struct philox_key key, int64_t epoch,
+                    const int32_t *records, const int32_t *users, int count, int32_t *items)
+{
+    for (int done = 0; done < count; done += ROWS_AT_ONCE) {
+        const int left = count - done;
+        draw_some(negatives, key, epoch, records + done, users + done,
+                  left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE, items + done);
+    }
 }

@@ -32,7 +32,8 @@ MUST_CHECK enum status negatives_open(const int32_t *user, const int32_t *item, 
                                       struct error *err);
 void negatives_close(struct negatives *negatives); /* accepts NULL */
 bool negatives_has_met(const struct negatives *negatives, int32_t user, int32_t item);
-int32_t negatives_draw(const struct negatives *negatives, struct philox_key key, int64_t epoch,
-                       int64_t record, int32_t user);
+/* One for each row: items[i] for record records[i], whose user is users[i]. (count) each */
+void negatives_draw(const struct negatives *negatives, struct philox_key key, int64_t epoch,
+                    const int32_t *records, const int32_t *users, int count, int32_t *items);
 
 #endif
