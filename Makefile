@@ -94,7 +94,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 # The CPU backend's loops vectorise; every clone of one gives the same bits (nothing is reassociated).
 $(BUILD)/obj/trainer/compute/cpu/%.o: CFLAGS_ALL += -O3 -fno-math-errno -fno-trapping-math
-$(BUILD)/obj/trainer/data/sampler.o: CFLAGS_ALL += -O3
+$(BUILD)/obj/trainer/data/sampler.o $(BUILD)/obj/trainer/data/philox.o: CFLAGS_ALL += -O3
 
 $(BUILD)/embed/%.o: %
 	@mkdir -p $(@D)

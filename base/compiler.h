@@ -8,6 +8,13 @@
 #define CLEANUP(fn)             __attribute__((cleanup(fn)))
 #define COUNT_OF(a)             (sizeof(a) / sizeof((a)[0]))
 
+/* A function compiled for several instruction sets; the best is taken when the program is loaded. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define VECTOR_CLONES /* resolvers run before a sanitizer is up */
+#endif
+
 #define KIB (1024)
 #define MIB (1024 * 1024)
 

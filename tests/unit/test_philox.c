@@ -33,6 +33,24 @@ static void known_answers(void **state)
     }
 }
 
+static void the_first_of_many_counters_is_that_of_each(void **state)
+{
+    (void)state;
+    enum { COUNT = 77 };
+    const struct philox_key key = philox_key_of(9, PHILOX_NEGATIVES);
+    const uint64_t high = UINT64_C(0x0370734413198a2e);
+    int32_t low[COUNT];
+    uint32_t out[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        low[i] = INT32_MAX / COUNT * i;
+    philox_first(key, high, low, COUNT, out);
+    for (int i = 0; i < COUNT; i++) {
+        uint32_t numbers[4];
+        philox_4x32(key, high, (uint64_t)low[i], numbers);
+        assert_int_equal(out[i], numbers[0]);
+    }
+}
+
 static void seeds_and_purposes_have_their_own_numbers(void **state)
 {
     (void)state;
@@ -57,6 +75,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers),
+        cmocka_unit_test(the_first_of_many_counters_is_that_of_each),
         cmocka_unit_test(seeds_and_purposes_have_their_own_numbers),
         cmocka_unit_test(units_lie_in_the_half_open_interval),
     };

@@ -1,5 +1,7 @@
 #include "trainer/data/philox.h"
 
+#include "base/compiler.h"
+
 struct philox_key philox_key_of(uint64_t seed, enum philox_purpose purpose)
 {
     return (struct philox_key){
@@ -30,4 +32,27 @@ void philox_4x32(struct philox_key key, uint64_t high, uint64_t low, uint32_t ou
 float philox_unit(uint32_t number)
 {
     return (float)(number >> 8) * 0x1p-24f;
+}
+
+/* The same rounds in a loop over counters, which makes vectors of them. */
+VECTOR_CLONES
+void philox_first(struct philox_key key, uint64_t high, const int32_t *low, int count,
+                  uint32_t *out)
+{
+    for (int i = 0; i < count; i++) {
+        uint32_t c0 = (uint32_t)low[i], c1 = 0;
+        uint32_t c2 = (uint32_t)high, c3 = (uint32_t)(high >> 32);
+        uint32_t k0 = key.word[0], k1 = key.word[1];
+        for (int round = 0; round < PHILOX_ROUNDS; round++) {
+            const uint64_t p0 = (uint64_t)PHILOX_MULTIPLIER_0 * c0;
+            const uint64_t p1 = (uint64_t)PHILOX_MULTIPLIER_1 * c2;
+            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+            c1 = (uint32_t)p1;
+            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+            c3 = (uint32_t)p0;
+            k0 += PHILOX_WEYL_0;
+            k1 += PHILOX_WEYL_1;
+        }
+        out[i] = c0;
+    }
 }

@@ -33,6 +33,9 @@ struct philox_key {
 struct philox_key philox_key_of(uint64_t seed, enum philox_purpose purpose);
 /* Four 32-bit numbers for one counter. */
 void philox_4x32(struct philox_key key, uint64_t high, uint64_t low, uint32_t out[4]);
+/* out[i] = the first of the four for the counter (high, low[i]), low[i] not negative. (count) */
+void philox_first(struct philox_key key, uint64_t high, const int32_t *low, int count,
+                  uint32_t *out);
 /* [0, 1) with 24 bits. */
 float philox_unit(uint32_t number);
 

@@ -14,13 +14,6 @@
 #define HALF_BITS_MAX 31
 #define BLOCK         256 /* values of a range that are worked on together */
 
-/* The rounds of one value wait for each other; those of many do not. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define SAMPLER_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define SAMPLER_CLONES /* resolvers run before a sanitizer is up */
-#endif
-
 void sampler_init(struct sampler *sampler, uint64_t seed, uint64_t epoch, uint64_t count)
 {
     assert(count > 0);
@@ -66,8 +59,8 @@ uint64_t sampler_at(const struct sampler *sampler, uint64_t position)
     return record;
 }
 
-/* permute() of `count` values, which fit 32 bits, in place. */
-SAMPLER_CLONES
+/* permute() of `count` values, which fit 32 bits, in place. The rounds of one wait for each other, those of many do not. */
+VECTOR_CLONES
 static void permute_many(const struct sampler *sampler, uint32_t *values, size_t count)
 {
     const struct sampler s = *sampler;

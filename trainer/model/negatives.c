@@ -156,10 +156,10 @@ static int32_t draw_one(const struct negatives *n, struct philox_key key, int64_
 static void draw_some(const struct negatives *n, struct philox_key key, int64_t epoch,
                       const int32_t *records, const int32_t *users, int count, int32_t *items)
 {
+    uint32_t numbers[ROWS_AT_ONCE];
+    philox_first(key, (uint64_t)epoch << BLOCK_BITS, records, count, numbers);
     for (int i = 0; i < count; i++) {
-        uint32_t numbers[DRAWS_A_BLOCK];
-        philox_4x32(key, (uint64_t)epoch << BLOCK_BITS, (uint64_t)records[i], numbers);
-        items[i] = item_of(n, numbers[0]);
+        items[i] = item_of(n, numbers[i]);
         prefetch(n, users[i], items[i]);
     }
     for (int i = 0; i < count; i++) {

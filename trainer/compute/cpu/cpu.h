@@ -10,13 +10,10 @@
  * machines is OpenBLAS's kernel alone.
  */
 
+#include "base/compiler.h"
 #include "trainer/compute/compute.h"
 
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CPU_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CPU_CLONES /* resolvers run before a sanitizer is up */
-#endif
+#define CPU_CLONES VECTOR_CLONES
 
 #define CPU_ALIGNMENT  64
 #define CPU_TEXT_BYTES 256
