@@ -46,7 +46,7 @@ uint32_t checkpoint_extras_present(const struct checkpoint_state *state)
 
 size_t checkpoint_vectors(const struct checkpoint_state *state, uint32_t extras)
 {
-    return (size_t)(1 + state->sync->optim->state_count + __builtin_popcount(extras));
+    return 1 + (size_t)state->sync->optim->state_count + (size_t)__builtin_popcount(extras);
 }
 
 size_t checkpoint_tensor_count(const struct checkpoint_state *state, uint32_t extras)

@@ -159,7 +159,7 @@ static void stale_workers_converge_where_others_do(void **state)
     static const struct optimizer_spec sgd = {.type = OPTIMIZER_SGD, .lr = 0.1};
     struct rig_result *expected = rig_result_new(0), *result = rig_result_new(0);
     struct rig_case alone = case_of(&modes[0], &sgd);
-    alone.steps = 150;
+    alone.steps = 100;
     rig_run(&alone, 1, 1, expected);
     for (int world = 2; world <= 5; world++) {
         struct rig_case what = case_of(&stale, &sgd);

@@ -1,0 +1,17 @@
+host_collectives.o: trainer/comm/host_collectives.c base/clock.h \
+  trainer/comm/host.h schema/progress_page.h trainer/comm/comm.h \
+  base/error.h base/compiler.h trainer/comm/handshake.h
+
+base/clock.h:
+
+trainer/comm/host.h:
+
+schema/progress_page.h:
+
+trainer/comm/comm.h:
+
+base/error.h:
+
+base/compiler.h:
+
+trainer/comm/handshake.h:

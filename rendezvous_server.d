@@ -1,0 +1,27 @@
+rendezvous_server.o: trainer/comm/rendezvous_server.c \
+  trainer/comm/rendezvous_server.h trainer/comm/rendezvous.h \
+  base/error.h base/compiler.h base/clock.h base/fs.h base/buf.h \
+  trainer/comm/net.h trainer/comm/rendezvous_store.h \
+  trainer/comm/handshake.h trainer/comm/rendezvous_wire.h
+
+trainer/comm/rendezvous_server.h:
+
+trainer/comm/rendezvous.h:
+
+base/error.h:
+
+base/compiler.h:
+
+base/clock.h:
+
+base/fs.h:
+
+base/buf.h:
+
+trainer/comm/net.h:
+
+trainer/comm/rendezvous_store.h:
+
+trainer/comm/handshake.h:
+
+trainer/comm/rendezvous_wire.h:

@@ -1,0 +1,26 @@
+stale_server.o: trainer/sync/stale_server.c trainer/sync/servers.h \
+  trainer/sync/sync_private.h trainer/sync/sync.h base/error.h \
+  base/compiler.h schema/job_spec.h base/json.h base/buf.h \
+  trainer/comm/comm.h trainer/compute/compute.h trainer/optim/optim.h
+
+trainer/sync/servers.h:
+
+trainer/sync/sync_private.h:
+
+trainer/sync/sync.h:
+
+base/error.h:
+
+base/compiler.h:
+
+schema/job_spec.h:
+
+base/json.h:
+
+base/buf.h:
+
+trainer/comm/comm.h:
+
+trainer/compute/compute.h:
+
+trainer/optim/optim.h:

@@ -1,0 +1,26 @@
+sync.o: trainer/sync/sync.c trainer/sync/sync.h base/error.h \
+  base/compiler.h schema/job_spec.h base/json.h base/buf.h \
+  trainer/comm/comm.h trainer/compute/compute.h trainer/optim/optim.h \
+  base/fs.h trainer/sync/sync_private.h
+
+trainer/sync/sync.h:
+
+base/error.h:
+
+base/compiler.h:
+
+schema/job_spec.h:
+
+base/json.h:
+
+base/buf.h:
+
+trainer/comm/comm.h:
+
+trainer/compute/compute.h:
+
+trainer/optim/optim.h:
+
+base/fs.h:
+
+trainer/sync/sync_private.h:
