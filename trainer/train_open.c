@@ -154,7 +154,8 @@ static enum status weigh_classes(const struct train *train, float **out, struct 
     const int64_t classes = model_classes(&train->spec.model);
     const struct data_array *label = dataset_array(&train->training, "label");
     *out = NULL;
-    if (spec->class_weights == CLASS_WEIGHTS_NONE || classes == 0 || label == NULL)
+    const bool has_classes = label != NULL && label->type == DATA_I32;
+    if (spec->class_weights == CLASS_WEIGHTS_NONE || classes == 0 || !has_classes)
         return STATUS_OK;
     CLEANUP(free_cleanup) double *counts = calloc((size_t)classes, sizeof(*counts));
     CLEANUP(free_cleanup) float *weights = calloc((size_t)classes, sizeof(*weights));
@@ -189,7 +190,10 @@ static enum status open_model(struct train *train, struct error *err)
         .rows_max = train->plan.rows_max > TRAIN_EVAL_ROWS ? train->plan.rows_max : TRAIN_EVAL_ROWS,
         .class_weights = class_weights};
     const struct model_ops *model = model_registry[train->spec.model.type];
-    TRY(model->open(&train->spec, &input, train->device, &train->model, err));
+    const enum status opened = model->open(&train->spec, &input, train->device, &train->model, err);
+    if (opened == STATUS_INVALID)
+        train->part = TRAIN_PART_DATA; /* it does not fit the model: the device is not to blame */
+    TRY(opened);
     train->parameter_count = model_parameter_count(train->model);
     train->flag_count =
         train->spec.optimizer.embeddings == EMBEDDING_SPARSE ? model_table_rows(train->model) : 0;

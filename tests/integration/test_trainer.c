@@ -354,6 +354,40 @@ static void failures_have_their_exit_codes(void **state)
     expect_failure(gang, &alone, TRAINER_EXIT_BAD_SPEC, "/resources/device");
 }
 
+/* A .npy file of `rows` rows of `columns` float32, all zero. */
+static void write_npy(const char *folder, const char *name, int rows, int columns)
+{
+    char path[GANG_PATH_BYTES], shape[118];
+    const float zeros[64] = {0.0F};
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    (void)snprintf(shape, sizeof(shape),
+                   "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", rows, columns);
+    (void)fprintf(file, "\x93NUMPY\x01%c%c%c%-117s\n", 0, 118, 0, shape);
+    assert_int_equal(fwrite(zeros, sizeof(float), (size_t)(rows * columns), file), rows * columns);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void labels_that_do_not_fit_the_head_are_bad_data(void **state)
+{
+    struct gang *gang = *state;
+    gang_set(gang, "model.head", json_string("linear"));
+    gang_set(gang, "model.classes", NULL);
+    expect_failure(gang, &alone, TRAINER_EXIT_BAD_DATA,
+                   "/model/head: linear expects labels that are numbers, got classes");
+    write_npy(gang->folder, "x.npy", 16, 4);
+    write_npy(gang->folder, "y.npy", 16, 1);
+    memcpy(gang->data, gang->folder, sizeof(gang->folder));
+    gang_set(gang, "model.head", json_string("sigmoid"));
+    gang_set(gang, "training.class_weights", json_string("balanced"));
+    gang_set(gang, "data",
+             json_pack("{s:s, s:{s:s, s:s, s:s}}", "root", "mine", "train", "format", "npy",
+                       "features", "x.npy", "labels", "y.npy"));
+    expect_failure(gang, &alone, TRAINER_EXIT_BAD_DATA,
+                   "/model/head: sigmoid expects labels that are classes, got numbers");
+}
+
 static void a_loss_that_is_not_finite_ends_the_job_by_name(void **state)
 {
     struct gang *gang = *state;
@@ -492,6 +526,7 @@ int main(void)
         TEST(one_two_and_four_ranks_learn_the_same),
         TEST(a_last_batch_smaller_than_the_gang_is_trained),
         TEST(failures_have_their_exit_codes),
+        TEST(labels_that_do_not_fit_the_head_are_bad_data),
         TEST(a_loss_that_is_not_finite_ends_the_job_by_name),
         TEST(a_damaged_checkpoint_is_refused_by_name),
         TEST(a_rank_alone_in_its_gang_gives_up_in_time),
