@@ -6,11 +6,11 @@
  *     bench_families mnist gmf           of these
  *     bench_families quality [NAME...]   accuracy, AUC, HR and NDCG; takes an hour or more
  *
- * Runs alternate, ours and PyTorch's, and each pair gives one ratio: what others do to the machine
- * meanwhile hits both. Skipped where Debian's python3-torch or the data sets ($REPRISE_DATA) are
- * missing. PYTHON names another interpreter.
+ * One rank has one core, whatever threads it starts. Runs alternate, ours and PyTorch's, and each
+ * pair gives one ratio: what others do to the machine meanwhile hits both. Skipped where Debian's
+ * python3-torch or the data sets ($REPRISE_DATA) are missing. PYTHON names another interpreter.
  */
-#include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,6 +36,7 @@ static const struct family families[] = {
      .batch = 64,
      .window = 100,
      .steps = 2800,
+     .our_steps = 12000,
      .large_batch = 2048,
      .mark_of_one = 1.8,
      .mark_of_two = 5},
@@ -47,6 +48,7 @@ static const struct family families[] = {
      .batch = 256,
      .window = 200,
      .steps = 3000,
+     .our_steps = 12000,
      .large_batch = 2048,
      .mark_of_one = 2.5,
      .mark_of_two = 5},
@@ -58,6 +60,7 @@ static const struct family families[] = {
      .batch = 256,
      .window = 200,
      .steps = 6000,
+     .our_steps = 48000,
      .large_batch = 2048,
      .mark_of_one = 2,
      .mark_of_two = 5},
@@ -69,6 +72,7 @@ static const struct family families[] = {
      .batch = 32,
      .window = 5,
      .steps = 28,
+     .our_steps = 60,
      .large_batch = 128,
      .mark_of_one = 1.4,
      .mark_of_two = 1.3},
@@ -80,6 +84,7 @@ static const struct family families[] = {
      .batch = 32,
      .window = 5,
      .steps = 28,
+     .our_steps = 200,
      .large_batch = 128,
      .mark_of_one = 3},
     /* PyTorch can leave padding out too. */
@@ -91,7 +96,8 @@ static const struct family families[] = {
      .arguments = {"--packed"},
      .batch = 32,
      .window = 5,
-     .steps = 28},
+     .steps = 28,
+     .our_steps = 200},
 };
 
 static void report(const struct family *family, const char *what, const char *unit,
@@ -104,8 +110,21 @@ static void report(const struct family *family, const char *what, const char *un
 
 /* ------------------------------------------------------------------ speed */
 
+/* One rank is one core, whatever threads it has; what we start inherits it. */
+static void allow_cores(int count, cpu_set_t *old)
+{
+    cpu_set_t some;
+    CPU_ZERO(&some);
+    assert_int_equal(sched_getaffinity(0, sizeof(*old), old), 0);
+    for (size_t i = CPU_SETSIZE; i-- > 0 && CPU_COUNT(&some) < count;) {
+        if (CPU_ISSET(i, old))
+            CPU_SET(i, &some);
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof(some), &some), 0);
+}
+
 struct speeds {
-    struct bench_samples ours, torch, ratio, our_bytes, torch_bytes;
+    struct bench_samples ours, torch, ratio, cpu_ratio, our_bytes, torch_bytes;
 };
 
 static void speeds_clear(struct speeds *s)
@@ -113,6 +132,7 @@ static void speeds_clear(struct speeds *s)
     bench_clear(&s->ours);
     bench_clear(&s->torch);
     bench_clear(&s->ratio);
+    bench_clear(&s->cpu_ratio);
     bench_clear(&s->our_bytes);
     bench_clear(&s->torch_bytes);
 }
@@ -121,12 +141,15 @@ static bool run_pair(const struct family *family, const char *prepared, int rank
                      const struct family_length *length, struct speeds *s)
 {
     struct family_run ours, torch;
+    struct family_length our_length = *length;
+    our_length.steps = bench_is_short() ? length->steps : family->our_steps;
     if (!family_run_torch(family, ranks, length, &torch) ||
-        !family_run_ours(family, prepared, ranks, length, &ours))
+        !family_run_ours(family, prepared, ranks, &our_length, &ours))
         return false;
     bench_add(&s->ours, ours.samples_per_second);
     bench_add(&s->torch, torch.samples_per_second);
     bench_add(&s->ratio, ours.samples_per_second / torch.samples_per_second);
+    bench_add(&s->cpu_ratio, ours.samples_per_cpu_second / torch.samples_per_cpu_second);
     bench_add(&s->our_bytes, ours.resident_bytes);
     bench_add(&s->torch_bytes, torch.resident_bytes);
     return true;
@@ -141,15 +164,20 @@ static void measure_speed(const struct family *family, const char *prepared, int
                                                                    : family->steps,
                                          .seed = 1};
     bool fine = true;
+    cpu_set_t all;
+    allow_cores(ranks, &all);
     bench_load_start();
     for (int pair = 0; fine && pair < (bench_is_short() ? 1 : PAIRS); pair++)
         fine = run_pair(family, prepared, ranks, &length, &s);
+    assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
     if (s.ours.count > 0) {
         const double mark = ranks == 1 ? family->mark_of_one : family->mark_of_two;
         (void)snprintf(name, sizeof(name), "%d_ranks_samples_per_second", ranks);
         report(family, name, "samples/s", &s.ours, bench_quantile(&s.torch, 0.5));
         (void)snprintf(name, sizeof(name), "%d_ranks_times_pytorch", ranks);
         report(family, name, "times", &s.ratio, mark);
+        (void)snprintf(name, sizeof(name), "%d_ranks_times_pytorch_by_cpu_time", ranks);
+        report(family, name, "times", &s.cpu_ratio, mark);
         (void)snprintf(name, sizeof(name), "%d_ranks_resident", ranks);
         report(family, name, "bytes", &s.our_bytes, bench_quantile(&s.torch_bytes, 0.5));
     }
@@ -165,14 +193,15 @@ static void measure_second_rank(const struct family *family, const char *prepare
         struct family_run runs[2];
         bool fine = true;
         for (int ranks = 1; fine && ranks <= 2; ranks++) {
-            const int windows = bench_is_short() ? SHORT_STEPS : family->steps / family->window;
-            /* As many rows as with the small batch. */
-            const int steps = windows * family->window * family->batch / family->large_batch;
+            const int small = bench_is_short() ? SHORT_STEPS * family->window : family->our_steps;
             const struct family_length length = {
                 .batch = family->large_batch / ranks,
-                .steps = steps > 3 * family->window ? steps : 3 * family->window,
+                .steps = small * family->batch / family->large_batch + 1, /* as many rows */
                 .seed = 1};
+            cpu_set_t all;
+            allow_cores(ranks, &all);
             fine = family_run_ours(family, prepared, ranks, &length, &runs[ranks - 1]);
+            assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
         }
         if (!fine)
             break;

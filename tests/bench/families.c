@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -16,14 +17,13 @@
 #include "tests/bench/bench.h"
 #include "tests/integration/process.h"
 
-#define SCRIPTS         "tests/bench/pytorch"
-#define PATH_BYTES      256
-#define NUMBER_BYTES    24
-#define ARGUMENTS_MAX   24
-#define POLL_MS         20
-#define CHECK_MS        60000
-#define NEVER_STEPS     100000000 /* no checkpoint while we time */
-#define RANK_MEMORY_MAX 4
+#define SCRIPTS       "tests/bench/pytorch"
+#define PATH_BYTES    256
+#define NUMBER_BYTES  24
+#define ARGUMENTS_MAX 24
+#define POLL_MS       10
+#define CHECK_MS      60000
+#define NEVER_STEPS   100000000 /* no checkpoint while we time */
 
 /* Debian's python3-torch belongs to Debian's Python. */
 static const char *python(void)
@@ -61,7 +61,7 @@ void families_prepare(const char *dataset, char out_folder[FAMILY_FOLDER_BYTES])
 static struct family_run nothing(void)
 {
     const double none = (double)NAN;
-    return (struct family_run){none, none, none, none, none, none};
+    return (struct family_run){none, none, none, none, none, none, none};
 }
 
 /* ------------------------------------------------------------------ PyTorch */
@@ -100,6 +100,7 @@ bool family_run_torch(const struct family *family, int ranks, const struct famil
     const bool done = result.exit_code == 0 && line != NULL;
     process_result_clear(&result);
     *out = (struct family_run){.samples_per_second = number_of(line, "samples_per_second"),
+                               .samples_per_cpu_second = number_of(line, "samples_per_cpu_second"),
                                .resident_bytes = number_of(line, "resident_bytes"),
                                .accuracy = number_of(line, "accuracy"),
                                .auc = number_of(line, "auc"),
@@ -151,13 +152,37 @@ static double peak_bytes(pid_t pid)
     return kib * 1024.0;
 }
 
-/* Waits for all ranks while it looks at the first one's memory; the first bad exit code, or 0. */
-static int wait_for_ranks(struct gang *gang, int ranks, double *out_peak)
+/* Seconds of all threads of a process, or 0 when it is gone. */
+static double cpu_seconds(pid_t pid)
 {
-    *out_peak = 0;
-    while (process_is_alive(gang->pids[0])) {
-        const double bytes = peak_bytes(gang->pids[0]);
-        *out_peak = bytes > *out_peak ? bytes : *out_peak;
+    char path[PATH_BYTES];
+    unsigned long user = 0, kernel = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    CLEANUP(file_cleanup) FILE *file = fopen(path, "re");
+    if (file == NULL ||
+        fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+               &kernel) != 2)
+        return 0;
+    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* What could be seen of the first rank while it lived. */
+struct usage {
+    double peak_bytes;
+    double cpu_at_start, cpu_at_end; /* when its data was there and it began to train; and last */
+};
+
+/* Waits for all ranks; the first bad exit code, or 0. */
+static int wait_for_ranks(struct gang *gang, int ranks, struct usage *out)
+{
+    const pid_t pid = gang->pids[0];
+    *out = (struct usage){.cpu_at_start = -1};
+    while (process_is_alive(pid)) {
+        const double bytes = peak_bytes(pid), cpu = cpu_seconds(pid);
+        out->peak_bytes = bytes > out->peak_bytes ? bytes : out->peak_bytes;
+        out->cpu_at_end = cpu > out->cpu_at_end ? cpu : out->cpu_at_end;
+        if (out->cpu_at_start < 0 && gang_events(gang, gang->attempt, 0, NULL, 0) > 0)
+            out->cpu_at_start = cpu;
         clock_sleep_ms(POLL_MS);
     }
     int code = 0;
@@ -175,29 +200,6 @@ static double value_of(const struct wire_event *event, const char *name)
             return event->values[i].value;
     }
     return (double)NAN;
-}
-
-/* The median of rank 0's windows, but the first, in which pages and caches warm up. */
-static double median_speed(const struct gang *gang)
-{
-    const int count = gang_events(gang, gang->attempt, 0, NULL, 0);
-    struct wire_event *events = calloc((size_t)count + 1, sizeof(*events));
-    assert_non_null(events);
-    (void)gang_events(gang, gang->attempt, 0, events, count);
-    struct bench_samples windows = {0};
-    bool first = true;
-    for (int i = 0; i < count; i++) {
-        const double speed = value_of(&events[i], "samples_per_second");
-        if (events[i].kind != EVENT_METRIC || isnan(speed))
-            continue;
-        if (!first)
-            bench_add(&windows, speed);
-        first = false;
-    }
-    const double median = bench_quantile(&windows, 0.5);
-    bench_clear(&windows);
-    free(events);
-    return median;
 }
 
 /* The first "error" line of rank 0's log. */
@@ -221,10 +223,11 @@ bool family_run_ours(const struct family *family, const char *prepared, int rank
         (void)snprintf(gang.data, sizeof(gang.data), "%s/%s", getenv("REPRISE_DATA"),
                        family->folder);
     set_job(&gang, family, ranks, length);
-    double peak = 0;
+    struct usage usage;
     gang_start(&gang, &(struct gang_start){.world_size = ranks, .shared_memory = ranks > 1});
-    const int code = wait_for_ranks(&gang, ranks, &peak);
+    const int code = wait_for_ranks(&gang, ranks, &usage);
     static struct wire_event end;
+    const double rows = (double)length->steps * length->batch;
     *out = nothing();
     if (code != TRAINER_EXIT_DONE ||
         !gang_last_event(&gang, gang.attempt, 0, EVENT_FINISHED, &end)) {
@@ -232,8 +235,10 @@ bool family_run_ours(const struct family *family, const char *prepared, int rank
         gang_close(&gang);
         return false;
     }
-    *out = (struct family_run){.samples_per_second = median_speed(&gang),
-                               .resident_bytes = peak,
+    *out = (struct family_run){.samples_per_second = value_of(&end, "samples_per_second"),
+                               .samples_per_cpu_second =
+                                   rows / (usage.cpu_at_end - usage.cpu_at_start),
+                               .resident_bytes = usage.peak_bytes,
                                .accuracy = value_of(&end, "eval_accuracy"),
                                .auc = value_of(&end, "eval_auc"),
                                .hr = value_of(&end, "eval_hr_at_10"),

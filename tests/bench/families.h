@@ -6,8 +6,9 @@
  * bench_families.c.
  *
  * Ours is a job of deploy/jobs or tests/bench/pytorch with changes; PyTorch's is a script of
- * tests/bench/pytorch. Either runs as one process or as two, each with one thread. A speed is the
- * median of a run's windows of steps, so neither side's start, evaluation and end count.
+ * tests/bench/pytorch. Either runs as one process or as two. A speed is rows over the time of their
+ * steps, so neither side's start, evaluation and end count. It is no median of short windows: on a
+ * busy machine those favour whoever's window fits between two turns of somebody else.
  */
 
 #include <jansson.h>
@@ -30,7 +31,8 @@ struct family {
     const char *arguments[FAMILY_ARGUMENTS_MAX]; /* of the script; ends with NULL */
     int batch;                                   /* rows of each rank */
     int window;                                  /* steps timed together */
-    int steps;                                   /* of a run that measures speed */
+    int steps;                                   /* of PyTorch's run for speed */
+    int our_steps;                               /* of ours, so that it takes as long */
     int large_batch;                             /* of all ranks, for 1 against 2 of ours */
     double mark_of_one, mark_of_two; /* times PyTorch, as the project's goals say; 0: none */
 };
@@ -38,7 +40,8 @@ struct family {
 /* What a run came to; NaN for what it does not say. */
 struct family_run {
     double samples_per_second;
-    double resident_bytes; /* of a rank, at its peak */
+    double samples_per_cpu_second; /* of rank 0's share: a busy machine changes it less */
+    double resident_bytes;         /* of a rank, at its peak */
     double accuracy, auc, hr, ndcg;
 };
 

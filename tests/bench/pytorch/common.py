@@ -70,11 +70,11 @@ class Clock:
     """Rates (rows a second) of windows of `size` steps; the first steps warm up and are not counted."""
 
     def __init__(self, size, rows_per_step):
-        self.size, self.rows, self.steps, self.rates = size, rows_per_step, 0, []
+        self.size, self.rows, self.steps, self.rates, self.cpu = size, rows_per_step, 0, [], 0.0
         self.restart()
 
     def restart(self):
-        self.in_window, self.began = 0, time.perf_counter()
+        self.in_window, self.began, self.cpu_began = 0, time.perf_counter(), time.process_time()
 
     def step(self):
         self.steps += 1
@@ -84,6 +84,7 @@ class Clock:
         if self.in_window == self.size:
             now = time.perf_counter()
             self.rates.append(self.size * self.rows / (now - self.began))
+            self.cpu += time.process_time() - self.cpu_began
             self.restart()
 
 
@@ -106,6 +107,7 @@ def idx(path):
 
 def report(clock, **values):
     if clock.rates:
-        values['samples_per_second'] = statistics.median(clock.rates)
+        values['samples_per_second'] = statistics.harmonic_mean(clock.rates)  # of all timed rows
+        values['samples_per_cpu_second'] = len(clock.rates) * clock.size * clock.rows / clock.cpu
     values['resident_bytes'] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps(values), flush=True)
