@@ -213,21 +213,26 @@ LSTM_TARGET static __attribute__((noinline)) void add_product(float *sums, size_
     }
 }
 
-/* `count` units of one row: from the gates before activation to the state that goes out. */
+/* `count` units of one row: from the gates before activation, x + sums, to the state that goes out. */
 LSTM_INLINE void finish_units(const struct cpu_lstm_step *step, int row, int unit, int count,
-                              const vec sums[GATES])
+                              const float *sums)
 {
     const size_t hidden = (size_t)step->hidden, at = (size_t)row * hidden + unit;
     float *gates = step->gates + (size_t)row * GATES * hidden + unit;
-    const vec i = sigmoid(sums[GATE_I]), f = sigmoid(sums[GATE_F]);
-    const vec g = hyperbolic_tangent(sums[GATE_G]), o = sigmoid(sums[GATE_O]);
+    const vec i = sigmoid(load_some(gates, count) + vec_load(sums));
+    const vec f =
+        sigmoid(load_some(gates + GATE_F * hidden, count) + vec_load(sums + GATE_F * LSTM_LANES));
+    const vec g = hyperbolic_tangent(load_some(gates + GATE_G * hidden, count) +
+                                     vec_load(sums + GATE_G * LSTM_LANES));
+    const vec o =
+        sigmoid(load_some(gates + GATE_O * hidden, count) + vec_load(sums + GATE_O * LSTM_LANES));
     const vec before = load_some(step->c + at, count);
     const vec c = vec_fma(f, before, i * g);
     const vec tanh_c = hyperbolic_tangent(c);
     store_some(gates, i, count);
-    store_some(gates + hidden, f, count);
-    store_some(gates + 2 * hidden, g, count);
-    store_some(gates + 3 * hidden, o, count);
+    store_some(gates + GATE_F * hidden, f, count);
+    store_some(gates + GATE_G * hidden, g, count);
+    store_some(gates + GATE_O * hidden, o, count);
     store_some(step->c_in + at, before, count);
     store_some(step->c + at, c, count);
     store_some(step->tanh_c + at, tanh_c, count);
@@ -247,17 +252,10 @@ LSTM_TARGET static void forward_tile(const struct cpu_lstm_step *step, int row, 
     add_product(sums, PANEL, rows, step->h_in + (size_t)row * hidden, hidden,
                 step->panels + (size_t)unit * GATES * hidden, depth);
     for (int r = 0; r < rows; r++) {
-        const float *x = step->gates + (size_t)(row + r) * GATES * hidden + unit;
-        vec gates[GATES];
-        LSTM_UNROLL
-        for (int q = 0; q < GATES; q++)
-            gates[q] = vec_load(sums + r * PANEL + q * LSTM_LANES) +
-                       load_some(x + (size_t)q * hidden, count);
-        if (count >= LSTM_LANES)
-            finish_units(step, row + r, unit, LSTM_LANES,
-                         gates); /* without a test at each access */
+        if (count >= LSTM_LANES) /* known when compiled: no test at each access */
+            finish_units(step, row + r, unit, LSTM_LANES, sums + r * PANEL);
         else
-            finish_units(step, row + r, unit, count, gates);
+            finish_units(step, row + r, unit, count, sums + r * PANEL);
     }
 }
 
@@ -305,8 +303,9 @@ LSTM_INLINE void unfinish_units(const struct cpu_lstm_step *step, int row, int u
     const size_t hidden = (size_t)step->hidden, at = (size_t)row * hidden + unit;
     float *gates = step->gates + (size_t)row * GATES * hidden + unit;
     const vec one = vec_set(1.0F);
-    const vec i = load_some(gates, count), f = load_some(gates + hidden, count);
-    const vec g = load_some(gates + 2 * hidden, count), o = load_some(gates + 3 * hidden, count);
+    const vec i = load_some(gates, count), f = load_some(gates + GATE_F * hidden, count);
+    const vec g = load_some(gates + GATE_G * hidden, count),
+              o = load_some(gates + GATE_O * hidden, count);
     const vec tanh_c = load_some(step->tanh_c + at, count);
     const vec d_h = load_some(step->d_h + at, count);
     const vec d_c = vec_fma(d_h * o, one - tanh_c * tanh_c, load_some(step->d_c + at, count));
