@@ -86,15 +86,18 @@ static bool is_before(const struct ranked *a, const struct ranked *b)
     return a->score > b->score || (a->score == b->score && a->item < b->item);
 }
 
-static void offer(struct pairs *pairs, struct ranked offered)
+static bool is_among_best(const struct pairs *pairs, const struct ranked *offered)
 {
-    int at = pairs->best_count;
-    if (at == pairs->top_k && !is_before(&offered, &pairs->best[at - 1]))
-        return;
-    if (at < pairs->top_k)
+    return pairs->best_count < pairs->top_k ||
+           is_before(offered, &pairs->best[pairs->best_count - 1]);
+}
+
+/* Puts in one that is among the best, and drops the last if there is no more room. */
+static void insert(struct pairs *pairs, struct ranked offered)
+{
+    if (pairs->best_count < pairs->top_k)
         pairs->best_count++;
-    else
-        at--;
+    int at = pairs->best_count - 1;
     for (; at > 0 && is_before(&offered, &pairs->best[at - 1]); at--)
         pairs->best[at] = pairs->best[at - 1];
     pairs->best[at] = offered;
@@ -137,9 +140,11 @@ static void take_scores(struct pairs *pairs, int row, const float *scores)
 {
     const int32_t user = pairs->row_users[row];
     for (int c = 0; c < pairs->width; c++) {
-        const int32_t item = pairs->candidates[(int64_t)row * pairs->width + c];
-        if (item >= 0 && !seen_has(&pairs->seen, user, item))
-            offer(pairs, (struct ranked){.item = item, .score = scores[c]});
+        const struct ranked offered = {pairs->candidates[(int64_t)row * pairs->width + c],
+                                       scores[c]};
+        if (offered.item >= 0 && is_among_best(pairs, &offered) &&
+            !seen_has(&pairs->seen, user, offered.item))
+            insert(pairs, offered);
     }
 }
 
