@@ -25,6 +25,10 @@ static const struct dense_shape dense_shapes[] = {
     {256, 128, 100, 250, COMPUTE_RELU}, {2, 10, 16, 256, COMPUTE_LINEAR},
     {96, 128, 784, 207, COMPUTE_RELU},  {64, 256, 300, 200, COMPUTE_RELU},
     {300, 64, 50, 240, COMPUTE_LINEAR}, {64, 100, 784, 210, COMPUTE_LINEAR},
+    {1, 8, 8, 0, COMPUTE_RELU},         {67, 16, 32, 0, COMPUTE_RELU},
+    {130, 32, 64, 0, COMPUTE_RELU},     {5, 24, 40, 0, COMPUTE_LINEAR},
+    {70, 8, 256, 0, COMPUTE_RELU},      {33, 1, 16, 0, COMPUTE_LINEAR},
+    {33, 1, 17, 0, COMPUTE_RELU},       {3, 1, 300, 0, COMPUTE_LINEAR},
 };
 
 static void reference_forward(const struct dense_shape *s, const float *a, const float *w,
@@ -148,16 +152,22 @@ static void dense_backward_adds_the_gradients(void **state)
 static void a_nan_passes_through_the_relu(void **state)
 {
     (void)state;
+    enum { DEPTH = 8, COLUMNS_MAX = 24 };
+    static const int columns[] = {1, 8, 10, 24}; /* small layers have products of their own */
+    static const float a[DEPTH] = {1.0F, NAN}, w[DEPTH * COLUMNS_MAX], bias[COLUMNS_MAX];
     FOR_EACH_BACKEND(f)
     {
-        const float a[2] = {NAN, 1.0F}, w[2] = {1.0F, 1.0F}, bias[1] = {0.0F};
-        float *out = compute_rig_alloc(f, sizeof(float));
-        OK(f->ops->dense_forward(
-            f->compute, out, compute_rig_put(f, a, sizeof(a)), compute_rig_put(f, w, sizeof(w)),
-            compute_rig_put(f, bias, sizeof(bias)), 1, 1, 2, COMPUTE_RELU, &f->err));
-        float *actual = compute_rig_get(f, out, 1);
-        assert_true(isnan(actual[0]));
-        free(actual);
+        for (size_t i = 0; i < COUNT_OF(columns); i++) {
+            const int n = columns[i];
+            float *out = compute_rig_alloc(f, (size_t)n * sizeof(float));
+            OK(f->ops->dense_forward(
+                f->compute, out, compute_rig_put(f, a, sizeof(a)), compute_rig_put(f, w, sizeof(w)),
+                compute_rig_put(f, bias, sizeof(bias)), 1, n, DEPTH, COMPUTE_RELU, &f->err));
+            float *actual = compute_rig_get(f, out, (size_t)n);
+            for (int j = 0; j < n; j++)
+                assert_true(isnan(actual[j]));
+            free(actual);
+        }
     }
 }
 

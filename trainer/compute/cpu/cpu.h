@@ -44,6 +44,15 @@ enum status cpu_sparse_forward(struct compute *compute, float *out, const float 
 /* d_w += a^T d_out */
 void cpu_sparse_backward(float *d_w, const float *d_out, const float *a, int m, int n, int k);
 
+/* cpu_small.c */
+bool cpu_small_is_worth(int n, int k);
+/* out = act(a w + bias) */
+void cpu_small_forward(float *out, const float *a, const float *w, const float *bias, int m, int n,
+                       int k, bool relu);
+/* d_w += a^T d_out, d_a = d_out w^T (NULL: skip) */
+void cpu_small_backward(float *d_a, float *d_w, const float *d_out, const float *a, const float *w,
+                        int m, int n, int k);
+
 /* cpu_gather.c */
 enum status cpu_gather_rows_u8(struct compute *compute, float *out, const uint8_t *table,
                                const int32_t *rows, int n, int width, float scale,

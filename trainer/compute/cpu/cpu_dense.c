@@ -72,6 +72,10 @@ enum status cpu_dense_forward(struct compute *compute, float *out, const float *
             relu(out, (size_t)m * (size_t)n);
         return STATUS_OK;
     }
+    if (cpu_small_is_worth(n, k)) {
+        cpu_small_forward(out, a, w, bias, m, n, k, act == COMPUTE_RELU);
+        return STATUS_OK;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1.0F, a, k, w, n, 0.0F, out, n);
     if (act == COMPUTE_RELU)
         bias_relu(out, bias, m, n);
@@ -88,12 +92,16 @@ enum status cpu_dense_backward(struct compute *compute, float *d_a, float *d_w, 
     (void)err;
     if (act == COMPUTE_RELU)
         relu_backward(d_out, out, (size_t)m * (size_t)n);
+    add_column_sums(d_bias, d_out, m, n);
+    if (cpu_small_is_worth(n, k)) {
+        cpu_small_backward(d_a, d_w, d_out, a, w, m, n, k);
+        return STATUS_OK;
+    }
     if (cpu_sparse_is_worth(a, m, n, k))
         cpu_sparse_backward(d_w, d_out, a, m, n, k);
     else
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, k, n, m, 1.0F, a, k, d_out, n, 1.0F,
                     d_w, n);
-    add_column_sums(d_bias, d_out, m, n);
     if (d_a != NULL)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, k, n, 1.0F, d_out, n, w, n, 0.0F,
                     d_a, k);
