@@ -15,6 +15,9 @@ read -ra FLAGS <<<"-std=gnu17 -D_GNU_SOURCE -I. $(pkg-config --cflags libmicroht
 LEAK_MISREAD=" base/http_client.c agent/runner/orders.c service/api/agent_telemetry.c service/desired.c service/live.c
     service/store/telemetry.c trainer/predict_rows.c trainer/predict_seen.c trainer/sync/allreduce.c "
 
+# The text of cpu_lstm_portable.c, which is analyzed, on vector builtins, of which gcc 12 knows nothing: minutes each.
+PORTABLE_IS_ENOUGH=" trainer/compute/cpu/cpu_lstm_avx2.c trainer/compute/cpu/cpu_lstm_avx512.c "
+
 # sources PATTERN FOLDERS...: files of the tree, also those not yet added.
 sources() {
     local pattern=$1
@@ -65,6 +68,7 @@ lint_fanalyzer() {
 # At -O0: optimisation hides from the analyzer what it looks for.
 one_fanalyzer() {
     local extra=()
+    case $PORTABLE_IS_ENOUGH in *" $1 "*) return 0 ;; esac
     case " $(echo $LEAK_MISREAD) " in *" $1 "*) extra=(-Wno-analyzer-malloc-leak) ;; esac
     gcc "${FLAGS[@]}" -O0 -fanalyzer -Werror ${extra[@]+"${extra[@]}"} -c "$1" -o /dev/null
 }
