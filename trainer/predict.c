@@ -53,6 +53,19 @@ static enum status copy_input(struct predict *predict, char path[PATH_MAX], stru
                : error_set_errno(err, status_of_errno(errno), errno, "write %s", path);
 }
 
+/* Errors are about what was given, and not about our copy of it. */
+static void name_input(struct error *err, const char *copy)
+{
+    static const char name[] = "standard input";
+    const size_t size = strlen(copy);
+    if (strncmp(err->text, copy, size) != 0)
+        return;
+    char rest[ERROR_TEXT_BYTES_MAX];
+    (void)snprintf(rest, sizeof(rest), "%s", err->text + size);
+    (void)snprintf(err->text, sizeof(err->text), "%s%.*s", name,
+                   (int)(sizeof(err->text) - sizeof(name)), rest);
+}
+
 static void describe_output(struct predict *predict)
 {
     const struct model_spec *model = &predict->file.spec.model;
@@ -112,7 +125,7 @@ static enum trainer_exit exit_of(enum status status)
 
 enum trainer_exit predict_run(const struct predict_request *request, FILE *out, struct error *err)
 {
-    char copy[PATH_MAX];
+    char copy[PATH_MAX] = "";
     struct predict_request own = *request;
     CLEANUP(predict_clear) struct predict predict = {.request = &own};
     predict_writer_init(&predict.writer, out);
@@ -128,5 +141,7 @@ enum trainer_exit predict_run(const struct predict_request *request, FILE *out, 
     enum status status = function_of(&predict)(&predict, err);
     if (status == STATUS_OK)
         status = predict_write_end(&predict.writer, err);
+    if (status != STATUS_OK && own.data == copy)
+        name_input(err, copy);
     return exit_of(status);
 }

@@ -260,7 +260,8 @@ static void a_malformed_row_is_named_by_line_and_column(void **state)
                   "age,income,debt,amount,months,open_accounts,late_payments,purpose,home,region\n"
                   "52,3060,0,14500,36,3,0,business,own,R04\n"
                   "52,much,0,14500,36,3,0,business,own,R04\n",
-                  TRAINER_EXIT_BAD_DATA, "stdin:3:2 (income): expected a number, got \"much\"");
+                  TRAINER_EXIT_BAD_DATA,
+                  "trainer_failed standard input:3:2 (income): expected a number, got \"much\"");
     saved_refused(words, "age,income\n1,2\n", TRAINER_EXIT_BAD_DATA, "no column \"debt\"");
 }
 
