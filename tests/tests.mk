@@ -23,7 +23,7 @@ test-asan-run: all $(UNIT) $(INTEGRATION)
 # compilers can't place its shadow under much address randomisation, hence setarch.
 RACES ?= integration/test_service_load \
          $(addprefix unit/test_,queue http_server http_client blobs telemetry live log logs store_reader agent \
-                                comm_host comm_loss comm_rendezvous sync_step sync_modes train_feed)
+                                comm_host comm_loss comm_rendezvous sync_step sync_modes train_feed readers pairs)
 test-tsan:
 	$(MAKE) BUILD=$(BUILD)/tsan SAN=thread test-tsan-run
 test-tsan-run: all $(addprefix $(BUILD)/tests/,$(RACES))

@@ -157,7 +157,7 @@ static double seconds_of_read(const struct bench_table *table, int threads)
     const int64_t start = clock_mono_ns();
     if (data_fit_new(&table->spec, &fit, &err) != STATUS_OK)
         fail_msg("%s", err.text);
-    const struct records_layout layout = data_fit_layout(fit, true);
+    const struct records_layout layout = data_fit_layout(fit);
     if (records_open(table->path, &layout, &records, &err) != STATUS_OK ||
         records_run(records, &pass, fit, &policy, threads, &skipped, &err) != STATUS_OK)
         fail_msg("%s", err.text);

@@ -134,7 +134,7 @@ json_t *onnx_rows_of_table(const struct saved *saved, const char *file)
     json_t *rows = new_rows(numbers_of(lines.data, 1, 1, ','));
     struct data_fit *fit = fit_of(saved->model);
     struct table table = {.fit = fit, .numeric = json_array(), .category = json_array()};
-    const struct records_layout layout = data_fit_layout(fit, true);
+    const struct records_layout layout = data_fit_layout(fit);
     struct records *records = NULL;
     struct records_skipped skipped;
     struct error err = {.status = STATUS_OK};

@@ -130,27 +130,9 @@ static void random_numbers_are_rounded_as_the_c_library_rounds_them(void **state
 
 static void what_is_no_decimal_number_is_refused(void **state)
 {
-    static const char *const texts[] = {"",
-                                        " ",
-                                        "-",
-                                        "+",
-                                        ".",
-                                        "e5",
-                                        "1e",
-                                        "1e+",
-                                        "1 2",
-                                        "1,5",
-                                        "0x10",
-                                        "inf",
-                                        "nan",
-                                        "1.2.3",
-                                        "--1",
-                                        "1f",
-                                        "abc",
-                                        "1e5x",
-                                        "1e5.",
-                                        "\xC2\xA0"
-                                        "1"};
+    static const char *const texts[] = {"",    " ",   "-",   "+",    ".",    "e5",        "1e",
+                                        "1e+", "1 2", "1,5", "0x10", "inf",  "nan",       "1.2.3",
+                                        "--1", "1f",  "abc", "1e5x", "1e5.", "\xC2\xA0 1"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         float single = 7.0F;

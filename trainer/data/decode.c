@@ -216,7 +216,7 @@ static enum status decode_records(const struct data_request *request, struct dat
     TRY(begin_fit(&decode, err));
     TRY(fs_path(path, sizeof(path), err, "%s/%s", request->root,
                 data_part_of(spec, request->role)->file));
-    const struct records_layout layout = data_fit_layout(decode.fit, true);
+    const struct records_layout layout = data_fit_layout(decode.fit);
     TRY(records_open(path, &layout, &decode.records, err));
     TRY(split_open(spec, decode.fit, decode.records, &decode.policy, &decode.split, err));
     TRY(decode_survey(&decode, err));

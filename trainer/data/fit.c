@@ -70,17 +70,17 @@ enum status data_fit_new(const struct data_spec *spec, struct data_fit **out, st
     return STATUS_OK;
 }
 
-struct records_layout data_fit_layout(const struct data_fit *fit, bool with_label)
+struct records_layout data_fit_layout(const struct data_fit *fit)
 {
     struct records_layout layout = {
-        .format = fit->format, .separator = fit->separator, .header = fit->header, .absorbing = -1};
-    for (size_t i = 0; i < fit->column_count; i++) {
-        if ((int)i == fit->label_column && !with_label)
-            continue;
-        if ((int)i == fit->text_column && fit->format == DATA_TEXT)
-            layout.absorbing = (int)layout.count;
-        layout.names[layout.count++] = fit->columns[i].name;
-    }
+        .format = fit->format,
+        .separator = fit->separator,
+        .header = fit->header,
+        .absorbing = fit->format == DATA_TEXT ? fit->text_column : -1,
+        .count = fit->column_count,
+    };
+    for (size_t i = 0; i < fit->column_count; i++)
+        layout.names[i] = fit->columns[i].name;
     return layout;
 }
 

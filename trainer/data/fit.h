@@ -78,8 +78,8 @@ void data_fit_write(const struct data_fit *fit, struct buf *out);
 MUST_CHECK enum status data_fit_parse(const char *text, size_t bytes, struct data_fit **out,
                                       struct error *err);
 
-/* The layout that reads the fit's columns, with or without the label's. Names are borrowed from the fit. */
-struct records_layout data_fit_layout(const struct data_fit *fit, bool with_label);
+/* The layout that reads the fit's columns, in their order. Names are borrowed from the fit. */
+struct records_layout data_fit_layout(const struct data_fit *fit);
 
 /* A cell that cannot be encoded. */
 struct fit_refusal {

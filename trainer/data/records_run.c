@@ -210,11 +210,13 @@ static enum status workers_add(struct workers *workers, struct run *run, struct 
 static void run_workers(struct workers *workers)
 {
     int started = 1;
+    assert(workers->count >= 1);
     for (int i = 1; i < workers->count; i++) {
         if (pthread_create(&workers->all[i]->thread, NULL, work, workers->all[i]) != 0)
             break;
         started++;
     }
+    assert(workers->all[0] != NULL);
     (void)work(workers->all[0]);
     for (int i = 1; i < started; i++)
         (void)pthread_join(workers->all[i]->thread, NULL);
