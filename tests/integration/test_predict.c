@@ -182,6 +182,24 @@ static void what_is_no_model_is_refused_by_name(void **state)
     saved_refused(no_shop, "", TRAINER_EXIT_BAD_SPEC, "--users, --top-k and --exclude-seen");
 }
 
+static void assert_same_bytes(const char *a, const char *b)
+{
+    CLEANUP(buf_clear) struct buf left = saved_read("", a);
+    CLEANUP(buf_clear) struct buf right = saved_read("", b);
+    assert_int_equal(left.size, right.size);
+    assert_memory_equal(left.data, right.data, left.size);
+}
+
+static void a_models_bytes_do_not_depend_on_where_and_when_it_was_trained(void **state)
+{
+    (void)state;
+    struct saved again;
+    saved_open(&again, "reviews-small", "text");
+    assert_same_bytes(again.model, reviews.model);
+    assert_same_bytes(again.onnx, reviews.onnx);
+    saved_close(&again);
+}
+
 /* ------------------------------------------------------------------ predict */
 
 /* The evaluation part's records through predict and through evaluate: one accuracy. */
@@ -398,6 +416,7 @@ int main(void)
         cmocka_unit_test(texts_are_evaluated_without_the_training_data),
         cmocka_unit_test(other_records_are_evaluated_and_said_to_be_other),
         cmocka_unit_test(what_is_no_model_is_refused_by_name),
+        cmocka_unit_test(a_models_bytes_do_not_depend_on_where_and_when_it_was_trained),
         cmocka_unit_test(images_are_predicted_as_they_are_evaluated),
         cmocka_unit_test(rows_give_the_same_lines_from_a_file_a_pipe_and_without_unused_columns),
         cmocka_unit_test(a_malformed_row_is_named_by_line_and_column),
