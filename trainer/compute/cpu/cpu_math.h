@@ -14,7 +14,6 @@
 
 #include <math.h>
 #include <stdint.h>
-#include <string.h>
 
 #define MATH_INLINE static inline __attribute__((always_inline))
 
@@ -30,6 +29,11 @@
 #define MATH_TANH_EDGE        20.0F    /* of 2 x: beyond it tanh is 1 in float */
 #define MATH_INVERSE_SQRT_2PI 0.39894228040143267794F
 
+union math_bits {
+    float value;
+    uint32_t bits;
+};
+
 /* exp(x) = scale * (1 + the result), scale a power of two; |x| < 88 */
 MATH_INLINE float math_exp_parts(float x, float *scale)
 {
@@ -41,10 +45,9 @@ MATH_INLINE float math_exp_parts(float x, float *scale)
     q = q * r + 0.04166628F;
     q = q * r + 0.16666542F;
     q = q * r + 0.5F;
-    uint32_t bits = 0;
-    memcpy(&bits, &shifted, sizeof(bits));
-    bits = (bits << MATH_MANTISSA_BITS) + MATH_ONE_BITS;
-    memcpy(scale, &bits, sizeof(bits));
+    union math_bits power = {.value = shifted};
+    power.bits = (power.bits << MATH_MANTISSA_BITS) + MATH_ONE_BITS;
+    *scale = power.value;
     return q * (r * r) + r;
 }
 
