@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "trainer/evaluate.h"
@@ -126,6 +127,7 @@ struct places {
     char cache[PATH_MAX];
     char events[PATH_MAX];
     char checkpoints[PATH_MAX];
+    char board[PATH_MAX];
 };
 
 static enum status locate_data(const char *folder, const char *spec_path, char out[PATH_MAX],
@@ -143,11 +145,15 @@ static enum status prepare_output(const struct config *config, struct places *pl
     TRY(fs_path(places->events, sizeof(places->events), err, "%s/events.jsonl", config->output));
     TRY(fs_path(places->checkpoints, sizeof(places->checkpoints), err, "%s/checkpoints",
                 config->output));
+    TRY(fs_path(places->board, sizeof(places->board), err, "%s/" TRAIN_BOARD_FOLDER,
+                config->output));
     TRY(fs_path(places->cache, sizeof(places->cache), err, "%s%s",
                 config->cache == NULL ? config->output : config->cache,
                 config->cache == NULL ? "/cache" : ""));
-    if (!config->resume)
+    if (!config->resume) { /* another run's curves are not this one's */
         TRY(fs_remove_tree(places->checkpoints, err));
+        TRY(fs_remove_tree(places->board, err));
+    }
     TRY(fs_make_dirs(places->checkpoints, 0755, err));
     (void)unlink(places->events); /* each run numbers its events from 1 */
     return STATUS_OK;
@@ -165,7 +171,7 @@ static void print_results(const struct train *train)
     (void)json_object_set_new(line, "memory_peak_bytes", json_integer(train->memory.peak));
     (void)json_object_set_new(line, "model", json_string(train->model_path));
     (void)json_object_set_new(line, "sha256", json_string(train->model_sha256));
-    CLEANUP(free_cleanup) char *text = json_dumps(line, JSON_COMPACT);
+    CLEANUP(free_cleanup) char *text = json_text(line);
     if (text != NULL)
         (void)puts(text);
 }

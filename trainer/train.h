@@ -31,7 +31,8 @@
 #include "trainer/train_guard.h"
 #include "trainer/train_plan.h"
 
-#define TRAIN_EVAL_ROWS 256 /* rows of one evaluation call */
+#define TRAIN_BOARD_FOLDER "tensorboard" /* in the output folder */
+#define TRAIN_EVAL_ROWS    256           /* rows of one evaluation call */
 
 /* What part of the work failed: decides the exit code. */
 enum train_part {

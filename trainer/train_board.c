@@ -12,7 +12,6 @@
 #include "trainer/export/tfevents.h"
 #include "trainer/train.h"
 
-#define BOARD_FOLDER     "tensorboard"
 #define BOARD_HOST_BYTES 65
 
 _Static_assert(EVENT_VALUES_MAX <= TFEVENTS_SCALARS_MAX, "an event's values fit one record");
@@ -25,7 +24,8 @@ static enum status open_board(struct train *train, struct error *err)
     char folder[PATH_MAX];
     if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
         (void)snprintf(host, sizeof(host), "localhost");
-    TRY(fs_path(folder, sizeof(folder), err, "%s/" BOARD_FOLDER, train->contract->output_dir));
+    TRY(fs_path(folder, sizeof(folder), err, "%s/" TRAIN_BOARD_FOLDER,
+                train->contract->output_dir));
     return tfevents_open(folder, host, clock_wall_ms(), &train->board, err);
 }
 
