@@ -257,6 +257,7 @@ bool csv_next(struct csv_cursor *cursor, struct csv_field *fields, size_t fields
 /* After the line break from `at` on; NULL if there is none and more may come. */
 static const char *after_line(const char *at, const char *end, bool final)
 {
+    assert(at <= end);
     const char *const line_break = memchr(at, '\n', (size_t)(end - at));
     if (line_break != NULL)
         return line_break + 1;
@@ -299,24 +300,48 @@ static const char *record_end(char separator, const char *at, const char *end, b
     return final ? end : NULL;
 }
 
+/* Where looking for records stands: outside of quotes. */
+struct cut {
+    const char *at;
+    const char *done; /* behind the last whole record */
+};
+
+/* Passes over the quote that comes next; false when what it opens may go on behind the bytes. */
+static bool pass_quote(struct cut *cut, const char *quote, char separator, const char *end,
+                       bool final)
+{
+    cut->at = quote + 1;
+    if (quote > cut->done && quote[-1] != separator)
+        return true; /* inside a field */
+    const char *const closing = closing_quote(quote + 1, end);
+    if (closing != NULL && closing + 1 < end && closing[1] == separator) {
+        cut->at = closing + 1;
+        return true;
+    }
+    if (!final && (closing == NULL || closing + 1 == end))
+        return false; /* not closed yet, or that was the first of two */
+    const char *const next = after_line(closing == NULL ? quote : closing + 1, end, final);
+    if (next != NULL)
+        cut->at = cut->done = next;
+    return next != NULL;
+}
+
 size_t csv_cut(const struct csv_dialect *dialect, const char *bytes, size_t size, bool final)
 {
     const char *const end = bytes + size;
-    const char *done = bytes;
-    while (done < end) {
-        const char *const quote = dialect->quotes ? memchr(done, '"', (size_t)(end - done)) : NULL;
+    struct cut cut = {.at = bytes, .done = bytes};
+    for (;;) {
+        const char *const quote =
+            dialect->quotes ? memchr(cut.at, '"', (size_t)(end - cut.at)) : NULL;
         const char *const plain = quote != NULL ? quote : end;
-        const char *const line_break = memrchr(done, '\n', (size_t)(plain - done));
+        const char *const line_break = memrchr(cut.at, '\n', (size_t)(plain - cut.at));
         if (line_break != NULL)
-            done = line_break + 1;
+            cut.done = line_break + 1;
         if (quote == NULL)
-            return final ? size : (size_t)(done - bytes);
-        const char *const next = record_end(dialect->separator[0], done, end, final);
-        if (next == NULL)
-            break;
-        done = next;
+            return final ? size : (size_t)(cut.done - bytes);
+        if (!pass_quote(&cut, quote, dialect->separator[0], end, final))
+            return (size_t)(cut.done - bytes);
     }
-    return (size_t)(done - bytes);
 }
 
 size_t csv_first(const struct csv_dialect *dialect, const char *bytes, size_t size)
