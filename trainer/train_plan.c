@@ -48,8 +48,8 @@ void train_plan_make(struct train *train, size_t sync_bytes)
         (int64_t)((train->parameter_count + train->flag_count + SYNC_TAIL) * sizeof(float));
     const int64_t vectors = (train->parameter_memory.is_shared ? 0 : plan->parameters) +
                             (train->gradient_memory.is_shared ? 0 : plan->gradients);
-    plan->activations =
-        (int64_t)allocated - plan->optimizer - vectors + (int64_t)feeder_bytes(train->feeder);
+    plan->activations = (int64_t)allocated - plan->optimizer - vectors +
+                        (int64_t)feeder_bytes(train->feeder) + (int64_t)train->model->host_bytes;
     plan->copies = bytes_of_copies(train);
     plan->total = plan->parameters + plan->optimizer + plan->gradients + plan->activations +
                   plan->copies + TRAIN_PLAN_MARGIN_BYTES;

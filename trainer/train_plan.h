@@ -22,12 +22,13 @@ struct train;
 /* In bytes. */
 struct train_plan {
     int64_t parameters;
-    int64_t optimizer;   /* state vectors and what the way to synchronise keeps beside them */
-    int64_t gradients;   /* flags of sparse tables and the tail too */
-    int64_t activations; /* the model's buffers, batches, evaluation */
-    int64_t copies; /* host, rank 0: a checkpoint's snapshot, the best and the kept parameters */
-    int64_t total;  /* of all these and the margin */
-    int64_t peak;   /* 0: not yet looked at */
+    int64_t optimizer; /* state vectors and what the way to synchronise keeps beside them */
+    int64_t gradients; /* flags of sparse tables and the tail too */
+    int64_t
+        activations; /* the model's buffers and what it keeps on the host, batches, evaluation */
+    int64_t copies;  /* host, rank 0: a checkpoint's snapshot, the best and the kept parameters */
+    int64_t total;   /* of all these and the margin */
+    int64_t peak;    /* 0: not yet looked at */
 };
 
 /* When all is open: fills train->memory and writes it to the log. `sync_bytes`: the optimizer's part. */

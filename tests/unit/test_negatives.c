@@ -61,6 +61,7 @@ static void what_was_met_is_known_and_nothing_else(void **state)
         struct interactions met;
         make(&met, sizes[s].users, sizes[s].items);
         struct negatives *negatives = open_on(&met, sizes[s].users, sizes[s].items);
+        assert_true(negatives_bytes(negatives) <= NEGATIVES_BITMAP_BYTES);
         for (int i = 0; i < MET; i++) {
             const int32_t user = met.user[i];
             for (int32_t item = met.item[i] - 2; item <= met.item[i] + 2; item++) {

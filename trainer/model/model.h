@@ -134,8 +134,9 @@ struct model_ops {
 /* First member of each family's own struct. */
 struct model {
     const struct model_ops *ops;
-    int score_width; /* floats that evaluate() gives a row */
-    bool is_binary;  /* the score is the probability of label 1: AUC has a meaning */
+    int score_width;   /* floats that evaluate() gives a row */
+    bool is_binary;    /* the score is the probability of label 1: AUC has a meaning */
+    size_t host_bytes; /* that it keeps beside the device's memory, when they grow with the data */
 };
 
 extern const struct model_ops model_mlp;

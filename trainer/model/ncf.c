@@ -158,8 +158,10 @@ static enum status open_training(struct ncf *ncf, const struct dataset *train, s
         return error_set(err, STATUS_INVALID,
                          "%lld interactions with %d negatives each: more than %d records",
                          (long long)train->count, ncf->negatives, DATA_RECORDS_MAX);
-    return negatives_open(user->values, item->values, train->count, ncf->size.users,
-                          ncf->size.items, &ncf->met, err);
+    TRY(negatives_open(user->values, item->values, train->count, ncf->size.users, ncf->size.items,
+                       &ncf->met, err));
+    ncf->model.host_bytes = negatives_bytes(ncf->met);
+    return STATUS_OK;
 }
 
 static enum status open_evaluation(struct ncf *ncf, const struct dataset *eval, struct error *err)

@@ -15,6 +15,7 @@ struct negatives {
     size_t words;      /* of a user's row */
     uint64_t *offsets; /* (users + 1): where each user's list begins */
     int32_t *met;      /* the lists, each in ascending order */
+    size_t bytes;      /* of either form */
 };
 
 static void negatives_cleanup(struct negatives **negatives)
@@ -96,8 +97,14 @@ enum status negatives_open(const int32_t *user, const int32_t *item, int64_t cou
     if (!(small ? fill_bits(n, user, item, count, users) : fill_lists(n, user, item, count, users)))
         return error_set(err, STATUS_NO_MEMORY, "what %lld users have met, %.0f bytes",
                          (long long)users, small ? bitmap_bytes : list_bytes);
+    n->bytes = (size_t)(small ? bitmap_bytes : list_bytes);
     *out = TAKE(n);
     return STATUS_OK;
+}
+
+size_t negatives_bytes(const struct negatives *negatives)
+{
+    return negatives->bytes;
 }
 
 bool negatives_has_met(const struct negatives *n, int32_t user, int32_t item)

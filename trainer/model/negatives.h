@@ -16,6 +16,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -31,6 +32,7 @@ MUST_CHECK enum status negatives_open(const int32_t *user, const int32_t *item, 
                                       int64_t users, int64_t items, struct negatives **out,
                                       struct error *err);
 void negatives_close(struct negatives *negatives); /* accepts NULL */
+size_t negatives_bytes(const struct negatives *negatives);
 bool negatives_has_met(const struct negatives *negatives, int32_t user, int32_t item);
 /* One for each row: items[i] for record records[i], whose user is users[i]. (count) each */
 void negatives_draw(const struct negatives *negatives, struct philox_key key, int64_t epoch,
