@@ -230,6 +230,47 @@ static void gradients_are_those_of_finite_differences(void **state)
         check_gradients(&variants[i]);
 }
 
+struct told {
+    size_t offsets[8], count;
+};
+
+static enum status note_ready(void *context, size_t offset, struct error *err)
+{
+    (void)err;
+    struct told *told = context;
+    assert_true(told->count < COUNT_OF(told->offsets));
+    told->offsets[told->count++] = offset;
+    return STATUS_OK;
+}
+
+static void gradients_are_told_final_from_the_head_down_once_a_call(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    struct told told = {.count = 0};
+    const struct job_spec spec = small_spec(&variants[1]);
+    fixture_open(&f, &compute_cpu, &spec);
+    free(initial_values(&f, 3));
+    feed_range(&f, 0, 2 * TEXT_GROUP_ROWS - 20);
+    const struct model_listener listener = {note_ready, &told};
+    const struct model_call call = {.shape = f.rig.shape,
+                                    .set = &f.set,
+                                    .head =
+                                        (const struct model_feed_head *)(const void *)f.rig.block,
+                                    .feed = f.rig.block + sizeof(struct model_feed_head),
+                                    .listener = &listener};
+    assert_ok(model_bilstm.train_step(f.rig.model, f.rig.parameters, f.rig.gradients, f.rig.sums,
+                                      &call, &f.rig.err),
+              &f.rig.err);
+    size_t count = 0;
+    const struct parameter *table = model_bilstm.parameters(f.rig.model, &count);
+    assert_int_equal(told.count, 3);
+    assert_int_equal(told.offsets[0], table[9].offset); /* output.weight */
+    assert_int_equal(told.offsets[1], table[1].offset); /* the LSTM */
+    assert_int_equal(told.offsets[2], 0);               /* the words */
+    rig_close(&f.rig);
+}
+
 static void twenty_steps_are_pytorchs(void **state)
 {
     (void)state;
@@ -487,6 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_finite_differences),
+        cmocka_unit_test(gradients_are_told_final_from_the_head_down_once_a_call),
         cmocka_unit_test(twenty_steps_are_pytorchs),
         cmocka_unit_test(scores_come_in_the_order_of_the_records),
         cmocka_unit_test(a_texts_score_does_not_depend_on_the_other_texts),
