@@ -63,8 +63,9 @@ AVX2 static inline void store_counters(uint32_t *out, const struct counters *c)
 AVX2 static void draw_avx2(struct philox_key key, uint64_t high, uint64_t low, uint32_t *out)
 {
     for (uint64_t i = 0; i < COUNTERS; i += LANES) {
-        const __m256i lows = _mm256_add_epi64(_mm256_set1_epi64x((long long)(low + i)),
-                                              _mm256_setr_epi64x(0, 1, 2, 3));
+        const uint64_t first = low + i;
+        const __m256i lows =
+            _mm256_add_epi64(_mm256_set1_epi64x((long long)first), _mm256_setr_epi64x(0, 1, 2, 3));
         struct counters c = {{lows, _mm256_srli_epi64(lows, 32),
                               _mm256_set1_epi64x((long long)high),
                               _mm256_set1_epi64x((long long)(high >> 32))}};

@@ -9,7 +9,7 @@
  * exp: x = n ln 2 + r, |r| <= ln 2 / 2, exp(r) - 1 = r + r^2 q(r) with q of degree 4, a weighted
  * minimax fit. Normal distribution: P(X < -a) = exp(-a^2 / 2) g(t), t = 1 / (1 + 0.35 a), g a
  * polynomial of degree 9 fitted for relative error (3.2e-8) on 0 <= a <= 13.
- * The errors told below were found over all floats of an interval by test_compute_elements.c.
+ * The errors told below were found over a sweep of floats by test_compute_elements.c.
  */
 
 #include <math.h>
