@@ -115,6 +115,8 @@ void job_spec_decode(const struct json_at *at, struct job_spec *out)
     const struct spec_sections good = decode_sections(at, out);
     (void)json_opt_int(&priority, 0, PRIORITY_MAX, &out->priority);
     decode_labels(&labels, out);
+    if (good.model)
+        out->data.label_classes = job_spec_label_classes(out);
     job_spec_check(at, &good, out);
 }
 

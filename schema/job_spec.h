@@ -132,9 +132,11 @@ struct data_spec {
     bool header; /* the first line names the columns; default true for csv, else false */
     struct data_column columns[DATA_COLUMNS_MAX];
     size_t column_count;
-    struct data_class classes
-        [MODEL_CLASSES_LISTED_MAX]; /* none: labels are integers 0.. (or numbers, linear head) */
+    struct data_class
+        classes[MODEL_CLASSES_LISTED_MAX]; /* none: labels are numbers, see label_classes */
     size_t class_count;
+    int64_t
+        label_classes; /* labels without `classes`: integers below it; 0: numbers. By the model's head */
     int normalize; /* enum normalize: of numeric columns, fitted on the training part */
     int64_t
         vocabulary; /* text: rows of the word table, 0 = padding, 1 = other words; default 10000 */

@@ -81,7 +81,7 @@ void data_fixture_spec(struct data_fixture *f, const char *text)
     assert_ok(json_parse(json, strlen(json), &document, &f->err), &f->err);
     problems = (struct json_problems){.count = 0};
     const struct json_at root = json_at_root(document, &problems);
-    f->spec = (struct data_spec){.root = ""};
+    f->spec = (struct data_spec){.root = "", .label_classes = DATA_FIXTURE_CLASSES};
     data_spec_decode(&root, &f->spec);
     assert_ok(json_problems_status(&problems, &f->err), &f->err);
 }

@@ -7,6 +7,9 @@
 #include "trainer/data/data.h"
 #include "trainer/data/fit.h"
 
+#define DATA_FIXTURE_CLASSES \
+    1000 /* of labels that are integers, unless a test changes spec.label_classes */
+
 struct data_fixture {
     char root[64];
     char cache[80];

@@ -14,6 +14,8 @@
 #include "base/fs.h"
 #include "base/hash.h"
 
+#define EXPECTED_INTEGER \
+    "expected one of the model's classes as an integer from 0 on (\"classes\" names others), got"
 #define TABLE                                                                            \
     "'root':'r','columns':[{'name':'id','kind':'ignore'},{'name':'x','kind':'numeric'}," \
     "{'name':'c','kind':'category','buckets':16},{'name':'y','kind':'label'}]"
@@ -91,11 +93,12 @@ static void a_file_without_header_has_the_columns_in_their_order(void **state)
     assert_int_equal(c[1], bucket("a,\"b\""));
 }
 
-static void labels_that_are_no_integers_are_numbers(void **state)
+static void labels_of_a_model_without_classes_are_numbers(void **state)
 {
     struct data_fixture *f = *state;
     data_fixture_spec(f, "{'train':{'format':'csv','file':'t'},'eval':{'format':'csv','file':'e'},"
                          "'normalize':'none'," TABLE "}");
+    f->spec.label_classes = 0;
     data_fixture_write(f, "t", "id,x,c,y\n1,1,a,3\n2,,b,-0.5\n3,2,b,4\n");
     data_fixture_write(f, "e", "id,x,c,y\n1,9,a,7\n");
     assert_ok(data_fixture_train(f), &f->err);
@@ -108,6 +111,42 @@ static void labels_that_are_no_integers_are_numbers(void **state)
     assert_ok(data_fixture_eval(f), &f->err);
     y = data_fixture_array(&f->eval, "label", DATA_F32, 1, 1);
     assert_true(y[0] == 7.0F);
+}
+
+/* Prices may be whole numbers in one part and none in the other. */
+static void whole_numbers_are_numbers_too(void **state)
+{
+    struct data_fixture *f = *state;
+    data_fixture_spec(
+        f, "{'train':{'format':'csv','file':'t'},'eval':{'format':'csv','file':'e'}," TABLE "}");
+    f->spec.label_classes = 0;
+    data_fixture_write(f, "t", "id,x,c,y\n1,1,a,3\n2,,b,70000\n");
+    data_fixture_write(f, "e", "id,x,c,y\n1,9,a,-7.5\n");
+    assert_ok(data_fixture_train(f), &f->err);
+    const float *y = data_fixture_array(&f->train, "label", DATA_F32, 2, 1);
+    assert_true(y[0] == 3.0F && y[1] == 70000.0F);
+    assert_ok(data_fixture_eval(f), &f->err);
+    y = data_fixture_array(&f->eval, "label", DATA_F32, 1, 1);
+    assert_true(y[0] == -7.5F);
+}
+
+static void labels_are_classes_of_the_model(void **state)
+{
+    struct data_fixture *f = *state;
+    data_fixture_spec(f, "{'train':{'format':'csv','file':'t'}," TABLE "}");
+    f->spec.label_classes = 3;
+    data_fixture_write(f, "t", "id,x,c,y\n1,1,a,1\n2,2,b,2.0\n3,2,b,0.0\n");
+    assert_ok(data_fixture_train(f), &f->err);
+    const int32_t *y = data_fixture_array(&f->train, "label", DATA_I32, 3, 1);
+    assert_true(y[0] == 1 && y[1] == 2 && y[2] == 0);
+    static const char *const wrong[] = {"3", "3.0", "-1", "-0.5", "0.5", "1e30", "one", ""};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "id,x,c,y\n1,1,a,1\n2,2,b,%s\n", wrong[i]);
+        data_fixture_write(f, "t", text);
+        assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+        assert_non_null(strstr(f->err.text, "/t:3:4 (y): expected one of the model's classes"));
+    }
 }
 
 static void the_evaluation_part_is_normalised_as_the_training_part(void **state)
@@ -291,7 +330,7 @@ static void malformed_records_are_named_by_line_field_and_value(void **state)
         {"id,x,c,y\n1,2,a,0\n1,abc,a,0\n", ":3:2 (x): expected a number, got \"abc\""},
         {"id,x,c,y\n\"1\n2\",2,a,0\n3,inf,a,0\n", ":4:2 (x): expected a number, got \"inf\""},
         {"id,x,c,y\n1,1e39,a,0\n", ":2:2 (x): expected a number, got \"1e39\""},
-        {"id,x,c,y\n1,2,a,\n", ":2:4 (y): expected a number, got nothing"},
+        {"id,x,c,y\n1,2,a,\n", ":2:4 (y): " EXPECTED_INTEGER " nothing"},
         {"id,x,c,y\n1,2,a\n", ":2: expected 4 fields, got 3"},
         {"id,x,c,y\n1,2,a,0,0\n", ":2: expected 4 fields, got 5"},
         {"id,x,c,y\n1,\"2\"3,a,0\n", ":2:2: characters between a closing quote and the separator"},
@@ -319,7 +358,7 @@ static void malformed_json_lines_are_named_by_line_and_byte(void **state)
     struct data_fixture *f = *state;
     static const struct wrong json[] = {
         {"{\"x\":1,\"y\":0}\n{\"x\":true,\"y\":1}\n", ":2: x: expected a number, got \"true\""},
-        {"{\"x\":1}\n", ":1: y: expected a number, got nothing"},
+        {"{\"x\":1}\n", ":1: y: " EXPECTED_INTEGER " nothing"},
         {"[1]\n", ":1: byte 1: expected a JSON object, got no object"},
         {"{\"x\":1,\"x\":2}\n", ":1: byte 9: expected a JSON object, got a key that comes twice"},
         {"{\"x\":[1]}\n", ":1: byte 3: expected a JSON object, got a nested value in a column"},
@@ -549,7 +588,9 @@ int main(void)
         WITH(a_table_is_found_by_its_header_however_it_is_packed),
         WITH(json_lines_give_the_same_table),
         WITH(a_file_without_header_has_the_columns_in_their_order),
-        WITH(labels_that_are_no_integers_are_numbers),
+        WITH(labels_of_a_model_without_classes_are_numbers),
+        WITH(whole_numbers_are_numbers_too),
+        WITH(labels_are_classes_of_the_model),
         WITH(the_evaluation_part_is_normalised_as_the_training_part),
         WITH(records_of_a_class_with_null_are_left_out),
         WITH(a_split_by_hash_goes_by_the_first_bytes_of_sha_256),

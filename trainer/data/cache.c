@@ -4,7 +4,7 @@
  *   0      struct cache_header, padded to a page; ends with its own checksum
  *   4096   the arrays one after the other, each aligned; then the fit's text and a NUL
  *
- * The file's name is made from the spec's section "data", root and role; the header holds the state of the source files that
+ * The file's name is made from the spec's section "data", the classes of its labels, root and role; the header holds the state of the source files that
  * it was decoded from. Whoever finds another state decodes anew under a lock and renames over the old
  * file. Writing goes through fallocate, so that a full disk is an error here and not a SIGBUS later.
  */
@@ -31,6 +31,7 @@
 #define CACHE_HEADER_BYTES 4096
 #define CACHE_ALIGNMENT    64
 #define CACHE_NAME_DIGITS  32
+#define CLASSES_BYTES      24
 
 struct source_state {
     int64_t bytes;
@@ -153,7 +154,9 @@ static enum status cache_locate(const struct data_request *request, const char *
     if (spec == NULL)
         return error_set(err, STATUS_NO_MEMORY, "name of the cache in %s", cache);
     CLEANUP(sha256_cleanup) struct sha256 *hash = sha256_new();
-    const char *const words[] = {CACHE_MAGIC, real_root, spec,
+    char classes[CLASSES_BYTES];
+    (void)snprintf(classes, sizeof(classes), "%lld", (long long)request->spec->label_classes);
+    const char *const words[] = {CACHE_MAGIC, real_root, spec, classes,
                                  request->role == DATA_TRAIN ? "train" : "eval"};
     for (size_t i = 0; i < COUNT_OF(words); i++)
         sha256_update(hash, words[i], strlen(words[i]) + 1);

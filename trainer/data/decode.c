@@ -189,6 +189,7 @@ static enum status begin_fit(struct decode *decode, struct error *err)
     assert(request->train != NULL);
     TRY(data_fit_parse(request->train->fit, request->train->fit_bytes, &decode->fit, err));
     decode->fit->skipped = (struct records_skipped){.count = 0};
+    decode->fit->label_classes = request->spec->label_classes;
     return STATUS_OK;
 }
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "trainer/data/decode.h"
-#include "trainer/data/number.h"
 #include "trainer/data/words.h"
 
 /* Of one numeric column in one chunk. */
@@ -36,14 +35,12 @@ struct word_counts {
 struct survey {
     struct decode *decode;
     bool fits;
-    bool all_integers;                        /* labels, as far as they were seen */
     struct moments moments[DATA_COLUMNS_MAX]; /* (numeric_count) */
     struct word_counts words;
 };
 
 struct survey_part {
     int64_t rows, tokens, ties;
-    bool has_other_labels;
     struct sums sums[DATA_COLUMNS_MAX]; /* (numeric_count) */
     struct word_counts words;
 };
@@ -220,13 +217,8 @@ static enum status survey_record(void *context, void *part_of_chunk, const struc
     if (fit->text_column >= 0)
         TRY(survey_text(survey, part, &record->cells[fit->text_column], err));
     part->rows++;
-    if (!survey->fits)
-        return STATUS_OK;
-    survey_numbers(fit, part, values.numbers);
-    int64_t integer = 0;
-    const struct record_cell *const cell = &record->cells[fit->label_column];
-    if (!number_parse_int(cell->text, cell->size, &integer) || integer < 0 || integer >= INT32_MAX)
-        part->has_other_labels = true;
+    if (survey->fits)
+        survey_numbers(fit, part, values.numbers);
     return STATUS_OK;
 }
 
@@ -263,8 +255,6 @@ static enum status merge_survey(void *context, void *part_of_chunk, int64_t chun
     TRY(add_plan(survey->decode, part, err));
     for (size_t i = 0; i < survey->decode->fit->numeric_count; i++)
         merge_sums(&survey->moments[i], &part->sums[i]);
-    if (part->has_other_labels)
-        survey->all_integers = false;
     TRY(merge_words(&survey->words, &part->words, err));
     part->rows = part->tokens = part->ties = 0;
     memset(part->sums, 0, survey->decode->fit->numeric_count * sizeof(part->sums[0]));
@@ -289,8 +279,6 @@ static enum status run_survey(struct survey *survey, struct error *err)
                          records_path(decode->records), survey->fits ? "training" : "evaluation");
     if (!survey->fits)
         return STATUS_OK;
-    if (fit->class_count == 0)
-        fit->labels = survey->all_integers ? FIT_LABELS_INTEGERS : FIT_LABELS_NUMBERS;
     fit_numbers(survey, fit);
     return fit_vocabulary(&survey->words, fit, err);
 }
@@ -302,9 +290,6 @@ enum status decode_survey(struct decode *decode, struct error *err)
         return error_set(err, STATUS_NO_MEMORY, "survey of the records");
     survey->decode = decode;
     survey->fits = decode->request->role == DATA_TRAIN;
-    survey->all_integers = true;
-    if (survey->fits && decode->fit->class_count == 0)
-        decode->fit->labels = FIT_LABELS_NUMBERS; /* until all of them were seen */
     const enum status status = run_survey(survey, err);
     word_counts_clear(&survey->words);
     free(survey);

@@ -16,6 +16,8 @@
 
 #define EXPECTED_NUMBER "a number"
 #define EXPECTED_CLASS  "one of the values of \"classes\""
+#define EXPECTED_INTEGER \
+    "one of the model's classes as an integer from 0 on (\"classes\" names others)"
 
 void data_fit_free(struct data_fit *fit)
 {
@@ -63,7 +65,10 @@ enum status data_fit_new(const struct data_spec *spec, struct data_fit **out, st
     fit->normalize = spec->normalize;
     memcpy(fit->classes, spec->classes, spec->class_count * sizeof(spec->classes[0]));
     fit->class_count = spec->class_count;
-    fit->labels = spec->class_count > 0 ? FIT_LABELS_CLASSES : FIT_LABELS_INTEGERS;
+    fit->labels = spec->class_count > 0     ? FIT_LABELS_CLASSES
+                  : spec->label_classes > 0 ? FIT_LABELS_INTEGERS
+                                            : FIT_LABELS_NUMBERS;
+    fit->label_classes = spec->label_classes;
     fit->vocabulary_max = spec->vocabulary;
     fit->length = spec->length;
     *out = TAKE(fit);
@@ -205,23 +210,36 @@ static bool encode_class(const struct data_fit *fit, const struct record_cell *c
     return false;
 }
 
+/* A class as a number, which may have been written as one with a fraction: "1.0". */
+static bool encode_integer(const struct data_fit *fit, const struct record_cell *cell,
+                           struct fit_label *out)
+{
+    float number = 0.0F;
+    int64_t integer = 0;
+    if (!number_parse_int(cell->text, cell->size, &integer)) {
+        if (!number_parse_float(cell->text, cell->size, &number) || number < 0.0F ||
+            number >= (float)fit->label_classes || number != floorf(number))
+            return false;
+        integer = (int64_t)number;
+    }
+    if (integer < 0 || integer >= fit->label_classes)
+        return false;
+    *out = (struct fit_label){.index = (int32_t)integer};
+    return true;
+}
+
 bool data_encode_label(const struct data_fit *fit, const struct record_cell *cell,
                        struct fit_label *out, struct fit_refusal *refusal)
 {
     float number = 0.0F;
-    int64_t integer = 0;
     refusal->column = (size_t)fit->label_column;
     switch (fit->labels) {
     case FIT_LABELS_CLASSES:
         refusal->expected = EXPECTED_CLASS;
         return encode_class(fit, cell, out);
     case FIT_LABELS_INTEGERS:
-        refusal->expected = "a class as an integer from 0 on";
-        if (!number_parse_int(cell->text, cell->size, &integer) || integer < 0 ||
-            integer >= INT32_MAX)
-            return false;
-        *out = (struct fit_label){.index = (int32_t)integer, .number = (float)integer};
-        return true;
+        refusal->expected = EXPECTED_INTEGER;
+        return encode_integer(fit, cell, out);
     case FIT_LABELS_NUMBERS:
     default:
         refusal->expected = EXPECTED_NUMBER;
@@ -244,13 +262,8 @@ bool data_check_record(const struct data_fit *fit, const struct record_cell *cel
     }
     if (fit->label_column < 0)
         return true;
-    const struct record_cell *const cell = &cells[fit->label_column];
     struct fit_label label = {.index = 0};
-    refusal->column = (size_t)fit->label_column;
-    refusal->expected = fit->class_count > 0 ? EXPECTED_CLASS : EXPECTED_NUMBER;
-    if (fit->class_count == 0)
-        return number_parse_float(cell->text, cell->size, &label.number);
-    const bool known = encode_class(fit, cell, &label);
+    const bool known = data_encode_label(fit, &cells[fit->label_column], &label, refusal);
     *out_left_out = known && label.index < 0;
     return known;
 }

@@ -57,6 +57,7 @@ struct data_fit {
     struct data_class
         classes[MODEL_CLASSES_LISTED_MAX]; /* index -1: records of this class are left out */
     size_t class_count;
+    int64_t label_classes;          /* of labels that are integers: they are below it */
     struct names vocabulary;        /* word number i is token FIT_TOKEN_FIRST + i */
     int64_t vocabulary_max;         /* tokens, the two special ones included */
     int64_t length;                 /* tokens of a text that stay: the last ones */
