@@ -140,6 +140,8 @@ MUST_CHECK enum status train_report_step(struct train *train, struct error *err)
 MUST_CHECK enum status train_report_values(struct train *train, struct wire_event *event,
                                            struct error *err);
 MUST_CHECK enum status train_report_started(struct train *train, struct error *err);
+/* Rank 0 warns of malformed records that the readers passed over. */
+MUST_CHECK enum status train_report_skipped(struct train *train, struct error *err);
 /* Not MUST_CHECK: when it follows a failure, its own changes nothing. */
 enum status train_report_finished(struct train *train, const char *status, const char *text,
                                   struct error *err);
