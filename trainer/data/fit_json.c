@@ -1,4 +1,5 @@
 /* fit_json.c - a fit as JSON and back. It is written without building a document: it may be large. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +187,7 @@ static void parse_numbers(const struct json_at *root, const char *key, struct da
             continue;
         const struct json_at number = json_at_index(&numbers, next++);
         const bool mean = strcmp(key, "mean") == 0;
-        (void)json_get_double(&number, mean ? -HUGE_VAL : 0.0, HUGE_VAL,
+        (void)json_get_double(&number, mean ? -HUGE_VAL : DBL_MIN, HUGE_VAL,
                               mean ? &column->mean : &column->std);
     }
     if (next != count)
