@@ -63,7 +63,7 @@ static bool fill_lists(struct negatives *n, const int32_t *user, const int32_t *
 {
     const int64_t items = n->items;
     CLEANUP(free_cleanup) uint64_t *item_offsets = count_groups(item, count, items);
-    CLEANUP(free_cleanup) int32_t *by_item = malloc((size_t)(count + 1) * sizeof(*by_item));
+    CLEANUP(free_cleanup) int32_t *by_item = calloc((size_t)count + 1, sizeof(*by_item));
     n->offsets = count_groups(user, count, users);
     n->met = malloc((size_t)(count + 1) * sizeof(*n->met));
     if (item_offsets == NULL || by_item == NULL || n->offsets == NULL || n->met == NULL)
