@@ -1,6 +1,12 @@
 /* job_spec_check.c - what only the whole spec can say: rules across its sections. */
 
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
 #include "schema/job_spec_parts.h"
+
+#define EVALUATION_METRICS_MAX 3
 
 struct check {
     const struct json_at *at;
@@ -184,16 +190,49 @@ static void check_rollback(const struct check *check)
                                  "does not depend on a clock");
 }
 
-static void check_watched(const struct check *check, const char *section, const char *field,
-                          const char *metric)
+/* What an evaluation of the model says; returns how many names. */
+static size_t evaluation_metrics(const struct job_spec *spec,
+                                 char out[EVALUATION_METRICS_MAX][METRIC_NAME_BYTES])
 {
-    if (metric[0] == '\0' || has_evaluation(&check->spec->data))
+    const struct model_spec *model = &spec->model;
+    if (model->type == MODEL_NCF) {
+        (void)snprintf(out[0], METRIC_NAME_BYTES, "eval_hr_at_%d", (int)model->ncf.top_k);
+        (void)snprintf(out[1], METRIC_NAME_BYTES, "eval_ndcg_at_%d", (int)model->ncf.top_k);
+        return 2;
+    }
+    const int head = is_mlp(spec) ? model->mlp.head : model->bilstm.head;
+    (void)text_copy(out[0], METRIC_NAME_BYTES, "eval_loss");
+    (void)text_copy(out[1], METRIC_NAME_BYTES, head == HEAD_LINEAR ? "eval_rmse" : "eval_accuracy");
+    (void)text_copy(out[2], METRIC_NAME_BYTES, "eval_auc");
+    return head == HEAD_SIGMOID ? 3 : 2;
+}
+
+static void check_metric(const struct json_at *at, const struct job_spec *spec, const char *metric)
+{
+    char names[EVALUATION_METRICS_MAX][METRIC_NAME_BYTES];
+    const size_t count = evaluation_metrics(spec, names);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], metric) == 0)
+            return;
+    }
+    json_problem_add(at, "\"%s\"%s%s%s or \"%s\", which the model's evaluation gives", names[0],
+                     count == 3 ? ", \"" : "", count == 3 ? names[1] : "", count == 3 ? "\"" : "",
+                     names[count - 1]);
+}
+
+static void check_watched(const struct check *check, bool good_model, const char *section,
+                          const char *field, const char *metric)
+{
+    if (metric[0] == '\0')
         return;
     const struct json_at section_at = json_at_key(check->at, section);
     const struct json_at field_at = json_at_key(&section_at, field);
     const struct json_at metric_at = json_at_key(&field_at, "metric");
-    json_problem_add(&metric_at, "nothing to watch, because the data has neither \"eval\" nor "
-                                 "\"split\"");
+    if (!has_evaluation(&check->spec->data))
+        json_problem_add(&metric_at, "nothing to watch, because the data has neither \"eval\" nor "
+                                     "\"split\"");
+    else if (good_model)
+        check_metric(&metric_at, check->spec, metric);
 }
 
 void job_spec_check(const struct json_at *at, const struct spec_sections *good,
@@ -211,7 +250,8 @@ void job_spec_check(const struct json_at *at, const struct spec_sections *good,
     if (good->training && good->checkpoint)
         check_rollback(&check);
     if (good->data && good->training)
-        check_watched(&check, "training", "early_stopping", spec->training.early_stopping.metric);
+        check_watched(&check, good->model, "training", "early_stopping",
+                      spec->training.early_stopping.metric);
     if (good->data && good->checkpoint)
-        check_watched(&check, "checkpoint", "best", spec->checkpoint.best_metric);
+        check_watched(&check, good->model, "checkpoint", "best", spec->checkpoint.best_metric);
 }

@@ -135,7 +135,11 @@ static enum status locate_data(const char *folder, const char *spec_path, char o
 {
     struct job_spec spec;
     char sha256[SHA256_HEX_BYTES];
-    TRY(train_spec_load(spec_path, &spec, sha256, err));
+    struct error cause = {.status = STATUS_OK};
+    const enum status loaded = train_spec_load(spec_path, &spec, sha256, &cause);
+    if (loaded != STATUS_OK) /* what the system refuses names the file itself */
+        return error_set(err, loaded, "%s%s%s", loaded == STATUS_INVALID ? spec_path : "",
+                         loaded == STATUS_INVALID ? ": " : "", cause.text);
     return places_find_data(folder, spec.data.root, out, err);
 }
 
@@ -222,8 +226,8 @@ static int run_decode(const struct config *config, const char *spec_path)
     static struct job_spec spec;
     static char data[PATH_MAX];
     char sha256[SHA256_HEX_BYTES];
-    if (train_spec_load(spec_path, &spec, sha256, &err) != STATUS_OK ||
-        locate_data(config->data, spec_path, data, &err) != STATUS_OK)
+    if (locate_data(config->data, spec_path, data, &err) != STATUS_OK ||
+        train_spec_load(spec_path, &spec, sha256, &err) != STATUS_OK)
         return fail(&err, TRAINER_EXIT_BAD_SPEC);
     struct dataset training = {.mapping = NULL}, evaluation = {.mapping = NULL};
     struct data_request request = {.spec = &spec.data, .role = DATA_TRAIN, .root = data};

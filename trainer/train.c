@@ -84,6 +84,7 @@ static enum status train_through(struct train *train, const struct contract *con
     TRY(train_open(train, contract, err));
     TRY(train_report_started(train, err));
     TRY(train_report_skipped(train, err));
+    TRY(train_doubt(train, err));
     TRY(train_all(train, err));
     train->samples_per_second = (double)train->trained_rows * 1e9 /
                                 (double)(clock_mono_ns() - train->training_started_ns + 1);

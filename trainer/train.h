@@ -6,7 +6,7 @@
  *
  * train.c is the loop; train_open.c builds what it uses and takes it down; train_batch.c feeds one
  * step; train_report.c keeps the metric window and speaks, train_board.c also to TensorBoard;
- * train_eval.c evaluates; train_export.c writes the model. They share struct train.
+ * train_doubts.c warns before the first step; train_eval.c evaluates; train_export.c writes the model. They share struct train.
  *
  * Threads: one, plus the checkpoint's writer. Signals only set flags (train_signal.c).
  */
@@ -147,6 +147,8 @@ enum status train_report_finished(struct train *train, const char *status, const
                                   struct error *err);
 MUST_CHECK enum status train_warn(struct train *train, struct error *err, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+/* Rank 0 warns of what the spec and the data allow and nobody can mean; nothing on a resumed job. */
+MUST_CHECK enum status train_doubt(struct train *train, struct error *err);
 bool train_evaluation_is_due(const struct train *train);
 MUST_CHECK enum status train_evaluate(struct train *train, struct error *err);
 /* Rank 0 writes the model file; all ranks come together before and after. */

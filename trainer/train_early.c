@@ -14,8 +14,10 @@ static enum status metric_of(const struct train *train, const char *field, const
 {
     if (train_results_get(&train->results, name, out))
         return STATUS_OK;
-    return error_set(err, STATUS_INVALID, "%s: a model of type %s has no metric \"%s\"", field,
-                     train->model->ops->type, name);
+    return error_set(err, STATUS_INVALID,
+                     "%s/metric: this evaluation part has no \"%s\": it needs records of both "
+                     "classes",
+                     field, name);
 }
 
 static enum status observe_best(struct train *train, struct error *err)
@@ -23,7 +25,7 @@ static enum status observe_best(struct train *train, struct error *err)
     struct train_best *best = &train->guard.best;
     const struct checkpoint_spec *spec = &train->spec.checkpoint;
     double value = 0.0;
-    TRY(metric_of(train, "checkpoint.best", spec->best_metric, &value, err));
+    TRY(metric_of(train, "/checkpoint/best", spec->best_metric, &value, err));
     if (best->is_kept && !gains(spec->best_mode, value, best->value, 0.0))
         return STATUS_OK;
     best->is_kept = true;
@@ -57,7 +59,7 @@ static enum status observe_early(struct train *train, struct error *err)
     struct train_loop *loop = &train->guard.loop;
     const struct early_stopping_spec *spec = &train->spec.training.early_stopping;
     double value = 0.0;
-    TRY(metric_of(train, "training.early_stopping", spec->metric, &value, err));
+    TRY(metric_of(train, "/training/early_stopping", spec->metric, &value, err));
     const bool is_first = loop->early_evaluations++ == 0;
     if (is_first || gains(spec->mode, value, loop->early_value, spec->min_delta)) {
         loop->early_value = value;

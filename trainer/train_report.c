@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "trainer/train.h"
 
@@ -112,5 +113,6 @@ enum status train_warn(struct train *train, struct error *err, const char *fmt, 
     va_start(arguments, fmt);
     (void)vsnprintf(event.text, sizeof(event.text), fmt, arguments);
     va_end(arguments);
+    log_write(LOG_WARN, "warning", event.text, NULL);
     return events_emit(train->events, &event, err);
 }

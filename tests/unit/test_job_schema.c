@@ -411,12 +411,15 @@ static void the_schema_takes_every_valid_example(void **state)
 }
 
 /* What compares numbers, names or lengths of two places, no schema can say. */
-static const char *const beyond_schemas[] = {"data-classes-beyond.json",
+static const char *const beyond_schemas[] = {"checkpoint-best-unknown-metric.json",
+                                             "data-classes-beyond.json",
                                              "data-classes-gap.json",
                                              "data-classes-of-sigmoid.json",
                                              "data-columns-twice.json",
                                              "data-split-column-unknown.json",
                                              "data-user-is-item.json",
+                                             "early-stopping-unknown-metric-of-sigmoid.json",
+                                             "early-stopping-unknown-metric.json",
                                              "training-batch-below-parts.json",
                                              "training-batch-below-ranks.json",
                                              "training-batch-below-workers.json",

@@ -325,18 +325,21 @@ static void the_mode_of_a_metric_follows_its_last_word(void **state)
 {
     (void)state;
     static const struct {
-        const char *metric;
+        const char *head, *metric;
         int mode;
-    } cases[] = {
-        {"eval_loss", METRIC_MIN},     {"eval_rmse", METRIC_MIN}, {"eval_log_loss", METRIC_MIN},
-        {"eval_accuracy", METRIC_MAX}, {"eval_auc", METRIC_MAX},  {"eval_hr@10", METRIC_MAX},
-    };
+    } cases[] = {{"linear", "eval_loss", METRIC_MIN},
+                 {"linear", "eval_rmse", METRIC_MIN},
+                 {"sigmoid", "eval_accuracy", METRIC_MAX},
+                 {"sigmoid", "eval_auc", METRIC_MAX}};
     static struct job_spec spec;
     CLEANUP(buf_clear) struct buf text;
     read_file(VALID, "guards.json", &text);
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         CLEANUP(json_cleanup) json_t *document = parse(text.data);
         json_t *checkpoint = json_object_get(document, "checkpoint");
+        (void)json_object_set_new(json_object_get(document, "model"), "head",
+                                  json_string(cases[i].head));
+        (void)json_object_del(json_object_get(document, "training"), "early_stopping");
         (void)json_object_set_new(checkpoint, "best",
                                   json_pack("{s:s}", "metric", cases[i].metric));
         decode(document, &spec);

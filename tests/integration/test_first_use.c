@@ -1,0 +1,174 @@
+/*
+ * test_first_use.c - what people do with the trainer on their first day: data and specs with the usual
+ * mistakes. Each is told in words that say where it is; what is allowed but hardly meant is a warning; a
+ * job that fails leaves no model.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "schema/exit_code.h"
+#include "tests/integration/saved.h"
+
+#define TEXT_BYTES 8192
+
+static char folder[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    (void)snprintf(folder, sizeof(folder), "/tmp/reprise-first-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return fs_remove_tree(folder, NULL) == STATUS_OK ? 0 : 1;
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[SAVED_PATH_BYTES];
+    struct error err = {.status = STATUS_OK};
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (fs_replace_file(path, text, strlen(text), 0644, &err) != STATUS_OK)
+        fail_msg("%s", err.text);
+}
+
+/* A spec with ' for ". */
+static void write_spec(const char *model, const char *data, const char *more)
+{
+    char text[TEXT_BYTES];
+    const int size = snprintf(text, sizeof(text),
+                              "{'name': 'first', 'model': %s, 'data': {'root': 'data', %s},"
+                              "'optimizer': {'type': 'adam', 'lr': 0.01%s",
+                              model, data, more);
+    assert_true(size > 0 && (size_t)size < sizeof(text));
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    write_file("spec.json", text);
+}
+
+#define TRAINING "}, 'training': {'epochs': 1, 'batch_size': 8}}"
+
+static void train(int code, const char *said)
+{
+    char spec[SAVED_PATH_BYTES], output[SAVED_PATH_BYTES], model[SAVED_PATH_BYTES];
+    (void)snprintf(spec, sizeof(spec), "%s/spec.json", folder);
+    (void)snprintf(output, sizeof(output), "%s/out", folder);
+    (void)snprintf(model, sizeof(model), "%s/out/model.safetensors", folder);
+    assert_int_equal(fs_remove_tree(output, NULL), STATUS_OK);
+    const char *const words[] = {"train", spec, "--data", folder, "--output", output, NULL};
+    saved_refused(words, NULL, code, said);
+    assert_int_equal(access(model, F_OK) == 0, code == TRAINER_EXIT_DONE);
+}
+
+static void a_spec_that_is_wrong_is_named_with_its_place(void **state)
+{
+    (void)state;
+    write_file("spec.json", "{\n  \"name\": }");
+    train(TRAINER_EXIT_BAD_SPEC, "/spec.json: line 2, column 11: unexpected token near '}'");
+    write_file("spec.json", "{\"name\": \"first\", \"nane\": 1}");
+    train(TRAINER_EXIT_BAD_SPEC, "/spec.json: /nane: unknown field, did you mean \"name\"?");
+}
+
+/* ------------------------------------------------------------------ tables */
+
+#define LOAN "{'type': 'mlp', 'hidden': [4], 'head': 'sigmoid'}"
+#define LOAN_DATA(format)                                                   \
+    "'train': {'format': '" format "', 'file': 'loans'}, 'columns': ["      \
+    "{'name': 'id', 'kind': 'ignore'}, {'name': 'age', 'kind': 'numeric'}," \
+    "{'name': 'y', 'kind': 'label'}], 'classes': {'good': 0, 'bad': 1}"
+#define SPLIT ", 'split': {'by': 'hash', 'column': 'id', 'test_share': 0.5}"
+
+/* Rows 1..count, the first `bad` of them bad. */
+static void write_loans(int count, int bad, const char *more)
+{
+    char text[TEXT_BYTES] = "id,age,y\n";
+    size_t used = strlen(text);
+    for (int i = 1; i <= count; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%d,%d,%s\n", i, 20 + i % 50,
+                                 i <= bad ? "bad" : "good");
+    (void)snprintf(text + used, sizeof(text) - used, "%s", more);
+    write_file("loans", text);
+}
+
+static void a_class_without_records_is_told(void **state)
+{
+    (void)state;
+    write_spec(LOAN, LOAN_DATA("csv") SPLIT, TRAINING);
+    write_loans(40, 0, "");
+    train(TRAINER_EXIT_DONE, "the training part has no record of 1 of 2 classes: \"bad\"");
+    train(TRAINER_EXIT_DONE, "records of the evaluation part are of class \"good\": there is no "
+                             "eval_auc");
+}
+
+static void early_stopping_on_a_missing_auc_says_why(void **state)
+{
+    (void)state;
+    write_spec(LOAN, LOAN_DATA("csv") SPLIT,
+               "}, 'training': {'epochs': 2, 'batch_size': 8, "
+               "'early_stopping': {'metric': 'eval_auc'}}}");
+    write_loans(40, 0, "");
+    train(TRAINER_EXIT_BAD_SPEC, "/training/early_stopping/metric: this evaluation part has no "
+                                 "\"eval_auc\": it needs records of both classes");
+}
+
+static void records_that_are_left_out_are_told(void **state)
+{
+    (void)state;
+    write_spec(LOAN, LOAN_DATA("csv") ", 'on_error': 'skip'", TRAINING);
+    write_loans(40, 20, "41,old,bad\n42,30,awful\n");
+    train(TRAINER_EXIT_DONE, "2 malformed records of the training part were passed over");
+    train(TRAINER_EXIT_DONE, "loans:42:2 (age): expected a number, got \"old\"");
+}
+
+static void a_warm_up_longer_than_the_job_is_told(void **state)
+{
+    (void)state;
+    write_spec(LOAN, LOAN_DATA("csv"),
+               ", 'schedule': {'type': 'constant', 'warmup_steps': 500}" TRAINING);
+    write_loans(40, 20, "");
+    train(TRAINER_EXIT_DONE, "/optimizer/schedule/warmup_steps is 500, the job has 5 steps");
+}
+
+/* ------------------------------------------------------------------ interactions */
+
+static void a_rank_among_few_candidates_is_told(void **state)
+{
+    (void)state;
+    char text[TEXT_BYTES] = "";
+    size_t used = 0;
+    for (int i = 0; i < 60; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%d\t%d\n", i % 6, i / 6);
+    write_file("log", text);
+    write_spec("{'type': 'ncf', 'variant': 'gmf', 'factors': 4}",
+               "'train': {'format': 'interactions', 'file': 'log'}, 'split': {'by': 'hash'}",
+               TRAINING);
+    train(TRAINER_EXIT_DONE, "6 of 6 evaluation records have 10 candidates or fewer: a hit among "
+                             "the first 10 (/model/top_k) says nothing of them");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_spec_that_is_wrong_is_named_with_its_place),
+        cmocka_unit_test(a_class_without_records_is_told),
+        cmocka_unit_test(early_stopping_on_a_missing_auc_says_why),
+        cmocka_unit_test(records_that_are_left_out_are_told),
+        cmocka_unit_test(a_warm_up_longer_than_the_job_is_told),
+        cmocka_unit_test(a_rank_among_few_candidates_is_told),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
