@@ -494,6 +494,33 @@ static void data_that_does_not_fit_is_refused(void **state)
     compute_cpu.close(device.compute);
 }
 
+static void without_interactions_it_predicts_and_does_not_train(void **state)
+{
+    (void)state;
+    static const char fit[] = "{\"users\": 9, \"items\": 14}";
+    static struct fixture f;
+    const struct job_spec spec = small_spec(NCF_NEUMF);
+    const int32_t records[1] = {0};
+    size_t bytes = 0;
+    struct model_shape shape;
+    f = (struct fixture){.train = {.count = 0}};
+    make_data(&f);
+    f.train = (struct dataset){.kind = DATA_KIND_PAIRS, .fit = fit, .fit_bytes = sizeof(fit) - 1};
+    rig_open(&f.rig, &compute_cpu, &spec,
+             &(struct model_input){.train = &f.train, .eval = &f.eval});
+    assert_int_equal(f.rig.model->score_width, CANDIDATES);
+    rig_initialise(&f.rig, 1);
+    rig_feed(&f.rig,
+             &(struct rig_rows){.set = &f.eval, .records = records, .count = 1, .batch_rows = 1},
+             false);
+    rig_evaluate(&f.rig, true);
+    const struct model_rows rows = {.set = &f.train, .records = records, .count = 1};
+    assert_fails(
+        model_ncf.fill(f.rig.model, &rows, true, f.rig.host_block, &bytes, &shape, &f.rig.err),
+        &f.rig.err, STATUS_INVALID, "the training part has no interactions");
+    rig_close(&f.rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +532,7 @@ int main(void)
         cmocka_unit_test(flags_count_the_rows_that_a_step_touches),
         cmocka_unit_test(candidates_are_ranked_by_their_scores_and_left_out_ones_do_not_count),
         cmocka_unit_test(data_that_does_not_fit_is_refused),
+        cmocka_unit_test(without_interactions_it_predicts_and_does_not_train),
     };
     return cmocka_run_group_tests_name("ncf", tests, NULL, NULL);
 }
