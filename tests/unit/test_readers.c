@@ -520,10 +520,9 @@ static void a_file_larger_than_memory_is_decoded(void **state)
 static void write_npy(const struct data_fixture *f, const char *name, const char *header,
                       const void *values, size_t size)
 {
-    char file[512] = "\x93NUMPY\x01";
+    char file[512];
     const size_t length = strlen(header);
-    file[8] = (char)length;
-    memcpy(file + 10, header, length);
+    (void)snprintf(file, sizeof(file), "\x93NUMPY\x01%c%c%c%s", 0, (char)length, 0, header);
     memcpy(file + 10 + length, values, size);
     data_fixture_write_bytes(f, name, file, 10 + length + size);
 }
