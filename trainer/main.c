@@ -318,6 +318,20 @@ static const struct verb verbs[] = {
     {"numerics", 1, run_numerics},
 };
 
+static int refuse_words(char *const *words, int count)
+{
+    struct error err = {.status = STATUS_OK};
+    for (size_t i = 0; i < COUNT_OF(verbs) && count > 0; i++) {
+        if (strcmp(words[0], verbs[i].name) == 0)
+            (void)error_set(&err, STATUS_INVALID, "%s takes %d words, got %d: see --help", words[0],
+                            verbs[i].words - 1, count - 1);
+    }
+    if (err.status == STATUS_OK)
+        (void)error_set(&err, STATUS_INVALID, "expected a verb, got \"%.64s\": see --help",
+                        count > 0 ? words[0] : "");
+    return fail(&err, EXIT_USAGE);
+}
+
 int main(int argc, char **argv, char **environment)
 {
     const int64_t process_boot_ms = clock_boot_ms();
@@ -338,6 +352,5 @@ int main(int argc, char **argv, char **environment)
         if (words == verbs[i].words && strcmp(argv[1], verbs[i].name) == 0)
             return verbs[i].run(&config, words == WORDS_MAX ? argv[2] : NULL);
     }
-    option_print_help(&program);
-    return EXIT_USAGE;
+    return refuse_words(argv + 1, words);
 }

@@ -100,6 +100,9 @@ static enum status check_request(const struct predict *predict, struct error *er
     if (request->data == NULL && (!is_pairs || request->exclude_seen))
         return error_set(err, STATUS_INVALID, "predict with this model needs --data FILE%s",
                          is_pairs ? " for --exclude-seen" : "");
+    if (is_pairs && request->data != NULL && !request->exclude_seen)
+        return error_set(err, STATUS_INVALID,
+                         "--data is what users have seen, for --exclude-seen, which is not given");
     if (!is_pairs && (request->users != NULL || request->exclude_seen || request->top_k != 0))
         return error_set(err, STATUS_INVALID,
                          "--users, --top-k and --exclude-seen are for recommenders, this is a %s",

@@ -83,6 +83,17 @@ static void a_spec_that_is_wrong_is_named_with_its_place(void **state)
     train(TRAINER_EXIT_BAD_SPEC, "/spec.json: /nane: unknown field, did you mean \"name\"?");
 }
 
+static void words_that_no_verb_takes_are_told(void **state)
+{
+    (void)state;
+    const char *const unknown[] = {"trian", "spec.json", NULL};
+    saved_refused(unknown, NULL, TRAINER_EXIT_BAD_SPEC, "expected a verb, got \"trian\"");
+    const char *const without[] = {"predict", "--json", NULL};
+    saved_refused(without, NULL, TRAINER_EXIT_BAD_SPEC, "predict takes 1 words, got 0");
+    const char *const nothing[] = {"--json", NULL};
+    saved_refused(nothing, NULL, TRAINER_EXIT_BAD_SPEC, "expected a verb, got \"\"");
+}
+
 /* ------------------------------------------------------------------ tables */
 
 #define LOAN "{'type': 'mlp', 'hidden': [4], 'head': 'sigmoid'}"
@@ -164,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_spec_that_is_wrong_is_named_with_its_place),
+        cmocka_unit_test(words_that_no_verb_takes_are_told),
         cmocka_unit_test(a_class_without_records_is_told),
         cmocka_unit_test(early_stopping_on_a_missing_auc_says_why),
         cmocka_unit_test(records_that_are_left_out_are_told),

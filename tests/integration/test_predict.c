@@ -406,6 +406,8 @@ static void a_recommender_refuses_users_that_it_does_not_know(void **state)
                   "user \"anna\" was not in the training data");
     const char *const no_log[] = {"predict", shop.model, "--exclude-seen", NULL};
     saved_refused(no_log, NULL, TRAINER_EXIT_BAD_SPEC, "--data FILE for --exclude-seen");
+    const char *const no_use[] = {"predict", shop.model, "--data", shop.data, NULL};
+    saved_refused(no_use, NULL, TRAINER_EXIT_BAD_SPEC, "for --exclude-seen, which is not given");
 }
 
 int main(void)

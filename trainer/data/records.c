@@ -9,6 +9,8 @@
 #include "trainer/data/number.h"
 #include "trainer/data/records_private.h"
 
+#define HEADER_TEXT_BYTES 200 /* of the names that an error shows */
+
 void records_close(struct records *records)
 {
     free(records);
@@ -213,19 +215,44 @@ static enum status place_by_order(struct records *records, struct error *err)
     return STATUS_OK;
 }
 
+/* Names what the header has, as far as it fits, and how it was cut, which is often what is wrong. */
+static enum status refuse_header(const struct records *records, const struct csv_field *fields,
+                                 size_t count, const char *name, struct error *err)
+{
+    char names[HEADER_TEXT_BYTES] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < count && used < sizeof(names) - 1; i++) {
+        const int width = fields[i].size < sizeof(names) ? (int)fields[i].size : (int)sizeof(names);
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%.*s", i == 0 ? "" : ", ",
+                                 width, fields[i].text);
+    }
+    const char *const separator = records->layout.separator;
+    return error_set(err, STATUS_INVALID,
+                     "%s:1: no column \"%s\" in the header, which has %zu by the separator %s%s%s: "
+                     "%s%s",
+                     records->path, name, count, separator[0] == '\t' ? "" : "\"",
+                     separator[0] == '\t' ? "tab" : separator, separator[0] == '\t' ? "" : "\"",
+                     names, used < sizeof(names) ? "" : "...");
+}
+
+/* Of two columns with one name nobody knows which is meant. */
 static enum status find_column(struct records *records, const struct csv_field *fields,
                                size_t count, size_t column, struct error *err)
 {
     const char *const name = records->layout.names[column];
+    bool found = false;
     for (size_t i = 0; i < count; i++) {
-        if (strlen(name) == fields[i].size && memcmp(name, fields[i].text, fields[i].size) == 0) {
-            records->positions[column] = i;
-            return STATUS_OK;
-        }
+        if (strlen(name) != fields[i].size || memcmp(name, fields[i].text, fields[i].size) != 0)
+            continue;
+        if (found)
+            return error_set(
+                err, STATUS_INVALID,
+                "%s:1: column \"%s\" stands in the header twice, as fields %zu and %zu",
+                records->path, name, records->positions[column] + 1, i + 1);
+        found = true;
+        records->positions[column] = i;
     }
-    return error_set(err, STATUS_INVALID,
-                     "%s:1: no column \"%s\" among the %zu that the header has", records->path,
-                     name, count);
+    return found ? STATUS_OK : refuse_header(records, fields, count, name, err);
 }
 
 /* The header of a text may have the absorbing column anywhere; its own fields hold no separators. */
