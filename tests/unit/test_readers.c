@@ -339,6 +339,8 @@ static void malformed_records_are_named_by_line_field_and_value(void **state)
          ":1: no column \"c\" in the header, which has 3 by the separator \",\": id, x, y"},
         {"id;x;c;y\n1;2;a;0\n",
          ":1: no column \"id\" in the header, which has 1 by the separator \",\": id;x;c;y"},
+        {"id,\xff\xfex,c,y\n1,2,a,0\n",
+         ":1: no column \"x\" in the header, which has 4 by the separator \",\": id, ??x, c, y"},
         {"id,x,c,x,y\n1,2,a,2,0\n",
          ":1: column \"x\" stands in the header twice, as fields 2 and 4"},
         {"", ":1: expected a header, the file is empty"},

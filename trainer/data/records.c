@@ -226,6 +226,7 @@ static enum status refuse_header(const struct records *records, const struct csv
         used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%.*s", i == 0 ? "" : ", ",
                                  width, fields[i].text);
     }
+    text_make_printable(names);
     const char *const separator = records->layout.separator;
     return error_set(err, STATUS_INVALID,
                      "%s:1: no column \"%s\" in the header, which has %zu by the separator %s%s%s: "
