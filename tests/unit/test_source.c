@@ -244,9 +244,10 @@ static enum status read_long_line(struct fixture *f, size_t size, char filling)
 {
     CLEANUP(free_cleanup) char *text = malloc(size + 10);
     assert_non_null(text);
-    memcpy(text, "a,b\n", 4);
-    memset(text + 4, filling, size);
-    memcpy(text + 4 + size, "\nc,d\n", 5);
+    memset(text, filling, size + 10);
+    (void)snprintf(text, 5, "a,b\n");
+    text[4] = filling;
+    (void)snprintf(text + 4 + size, 6, "\nc,d\n");
     write_plain(f, text, size + 9);
     f->err = (struct error){.status = STATUS_OK};
     CLEANUP(chunker_cleanup) struct chunker *chunker = NULL;
