@@ -13,12 +13,13 @@ double schedule_factor(const struct schedule_spec *spec, int64_t step, int64_t t
     const int64_t top =
         spec->warmup_steps > 0 ? spec->warmup_steps : 1; /* the step with factor 1 */
     const double since = (double)(step - top);
+    const int64_t falls = spec->every_steps > 0 ? (step - top) / spec->every_steps : 0;
     const double x = step > top ? since / (double)(total_steps - top) : 0.0;
     switch ((enum schedule_type)spec->type) {
     case SCHEDULE_CONSTANT:
         break;
     case SCHEDULE_STEP:
-        return pow(spec->factor, (double)((step - top) / spec->every_steps));
+        return pow(spec->factor, (double)falls);
     case SCHEDULE_COSINE:
         return spec->min_factor + (1.0 - spec->min_factor) * (1.0 + cos(PI * x)) / 2.0;
     case SCHEDULE_LINEAR:
