@@ -139,6 +139,8 @@ MUST_CHECK enum status train_report_step(struct train *train, struct error *err)
 /* Rank 0 emits a metric event and writes its values for TensorBoard; others say nothing. */
 MUST_CHECK enum status train_report_values(struct train *train, struct wire_event *event,
                                            struct error *err);
+/* How far it is, by rank 0. A job that early stopping ends has no more steps than it did. */
+MUST_CHECK enum status train_report_progress(struct train *train, struct error *err);
 MUST_CHECK enum status train_report_started(struct train *train, struct error *err);
 /* Rank 0 warns of malformed records that the readers passed over. */
 MUST_CHECK enum status train_report_skipped(struct train *train, struct error *err);

@@ -46,6 +46,7 @@ static enum status stop(struct train *train, double value, struct error *err)
     guard->stops_early = true;
     if (train->contract->rank != 0)
         return STATUS_OK;
+    TRY(train_report_progress(train, err));
     return train_warn(train, err,
                       "early stopping after step %lld of %lld: %s is %.6g, and has not gained on "
                       "the %.6g of step %lld in %lld evaluations",

@@ -358,6 +358,8 @@ static enum status restore_newest(struct train *train, const struct checkpoint_s
             *out_found = true;
             return take_up(train, &record, err);
         }
+        if (status == STATUS_CONFLICT)
+            train->part = TRAIN_PART_SPEC; /* nothing is damaged: the folder is another job's */
         if (status != STATUS_CORRUPT)
             return error_set(err, status, "%s", cause.text);
         TRY(train_warn(train, err, "passed over: %s", cause.text));

@@ -50,11 +50,12 @@ static enum status report_metrics(struct train *train, struct error *err)
     return train_report_values(train, &event, err);
 }
 
-static enum status report_progress(struct train *train, struct error *err)
+enum status train_report_progress(struct train *train, struct error *err)
 {
     train->progress_reported_ms = clock_mono_ms();
-    struct wire_event event = {
-        .kind = EVENT_PROGRESS, .step = train->step, .of = train->total_steps};
+    struct wire_event event = {.kind = EVENT_PROGRESS,
+                               .step = train->step,
+                               .of = train->guard.stops_early ? train->step : train->total_steps};
     event.epoch = epoch_of_step(train);
     return events_emit(train->events, &event, err);
 }
@@ -71,7 +72,7 @@ enum status train_report_step(struct train *train, struct error *err)
     if (train->contract->rank != 0)
         return STATUS_OK;
     if (is_first || is_last || clock_mono_ms() - train->progress_reported_ms >= PROGRESS_EVERY_MS)
-        return report_progress(train, err);
+        return train_report_progress(train, err);
     return STATUS_OK;
 }
 

@@ -52,7 +52,7 @@ static void write_spec(const char *model, const char *data, const char *more)
     char text[TEXT_BYTES];
     const int size = snprintf(text, sizeof(text),
                               "{'name': 'first', 'model': %s, 'data': {'root': 'data', %s},"
-                              "'optimizer': {'type': 'adam', 'lr': 0.01%s",
+                              "'optimizer': {'type': 'adam', 'lr': 0.01%s}",
                               model, data, more);
     assert_true(size > 0 && (size_t)size < sizeof(text));
     for (char *at = text; *at != '\0'; at++)
@@ -60,7 +60,7 @@ static void write_spec(const char *model, const char *data, const char *more)
     write_file("spec.json", text);
 }
 
-#define TRAINING "}, 'training': {'epochs': 1, 'batch_size': 8}}"
+#define TRAINING "}, 'training': {'epochs': 1, 'batch_size': 8}"
 
 static void train(int code, const char *said)
 {
@@ -130,7 +130,7 @@ static void early_stopping_on_a_missing_auc_says_why(void **state)
     (void)state;
     write_spec(LOAN, LOAN_DATA("csv") SPLIT,
                "}, 'training': {'epochs': 2, 'batch_size': 8, "
-               "'early_stopping': {'metric': 'eval_auc'}}}");
+               "'early_stopping': {'metric': 'eval_auc'}}");
     write_loans(40, 0, "");
     train(TRAINER_EXIT_BAD_SPEC, "/training/early_stopping/metric: this evaluation part has no "
                                  "\"eval_auc\": it needs records of both classes");
@@ -152,6 +152,22 @@ static void a_warm_up_longer_than_the_job_is_told(void **state)
                ", 'schedule': {'type': 'constant', 'warmup_steps': 500}" TRAINING);
     write_loans(40, 20, "");
     train(TRAINER_EXIT_DONE, "/optimizer/schedule/warmup_steps is 500, the job has 5 steps");
+}
+
+static void a_folder_of_another_job_is_not_resumed(void **state)
+{
+    (void)state;
+    char spec[SAVED_PATH_BYTES], output[SAVED_PATH_BYTES];
+    write_spec(LOAN, LOAN_DATA("csv"), TRAINING ", 'checkpoint': {'every_steps': 2}");
+    write_loans(40, 20, "");
+    train(TRAINER_EXIT_DONE, "");
+    write_spec(LOAN, LOAN_DATA("csv"),
+               ", 'clip_norm': 1" TRAINING ", 'checkpoint': {'every_steps': 2}");
+    (void)snprintf(spec, sizeof(spec), "%s/spec.json", folder);
+    (void)snprintf(output, sizeof(output), "%s/out", folder);
+    const char *const words[] = {"train",    spec,   "--data",   folder,
+                                 "--output", output, "--resume", NULL};
+    saved_refused(words, NULL, TRAINER_EXIT_BAD_SPEC, "it is of another spec");
 }
 
 /* ------------------------------------------------------------------ interactions */
@@ -180,6 +196,7 @@ int main(void)
         cmocka_unit_test(early_stopping_on_a_missing_auc_says_why),
         cmocka_unit_test(records_that_are_left_out_are_told),
         cmocka_unit_test(a_warm_up_longer_than_the_job_is_told),
+        cmocka_unit_test(a_folder_of_another_job_is_not_resumed),
         cmocka_unit_test(a_rank_among_few_candidates_is_told),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -438,6 +438,9 @@ static void early_stopping_comes_where_its_events_say_and_the_best_is_exported(v
     assert_true(value_of(&end, "best_step") == (double)steps[best]);
     assert_true(value_of(&end, "eval_loss") == losses[best]);
     assert_int_equal(warnings_with(gang, "early stopping after step", NULL, 0), 1);
+    struct wire_event progress; /* nobody is told that 3,000 steps were done */
+    assert_true(gang_last_event(gang, gang->attempt, 0, EVENT_PROGRESS, &progress));
+    assert_true(progress.step == steps[stop] && progress.of == steps[stop]);
 
     /* The same job, told to end at the best step, has the same tensors. */
     gang_set(gang, "training.early_stopping", NULL);
