@@ -120,10 +120,19 @@ static bool is_wanted(const struct data_fit *fit, size_t column)
     return (int)column != fit->label_column;
 }
 
+/* A text is a line, whatever stood beside it in the training data; of JSON lines it is the column's value. */
 static struct records_layout layout_of(const struct data_fit *fit)
 {
     struct records_layout layout = {
         .format = fit->format, .separator = fit->separator, .header = fit->header, .absorbing = -1};
+    if (fit->kind == FIT_TEXT && fit->format != DATA_JSONL)
+        return (struct records_layout){
+            .format = DATA_TEXT, .separator = "", .names = {"text"}, .count = 1, .absorbing = -1};
+    if (fit->kind == FIT_TEXT) {
+        layout.names[0] = fit->columns[fit->text_column].name;
+        layout.count = 1;
+        return layout;
+    }
     for (size_t i = 0; i < fit->column_count; i++) {
         if (is_wanted(fit, i))
             layout.names[layout.count++] = fit->columns[i].name;
@@ -157,6 +166,8 @@ static enum status rows_add(void *context, void *part, const struct record *reco
     const struct predict *predict = context;
     struct rows *rows = part;
     TRY(make_room(predict->fit, rows, err));
+    if (predict->fit->kind == FIT_TEXT && record->cells[0].absent)
+        return record_refuse(record, 0, "a text", err);
     if (predict->fit->kind == FIT_TEXT)
         TRY(add_text(predict->fit, rows, &record->cells[0], err));
     else
@@ -239,17 +250,13 @@ static enum status score_rows(void *context, void *part, int64_t chunk, struct e
 
 enum status predict_rows(struct predict *predict, struct error *err)
 {
-    /* A text is a line, whatever stood beside it in the training data. */
-    static const struct records_layout lines = {
-        .format = DATA_TEXT, .separator = "", .names = {"text"}, .count = 1};
     static const struct records_pass pass = {.part_bytes = sizeof(struct rows),
                                              .begin = rows_begin,
                                              .record = rows_add,
                                              .merge = score_rows,
                                              .end = rows_end};
     static const struct records_policy strict = {.skip = false};
-    const bool is_text = predict->fit->kind == FIT_TEXT;
-    const struct records_layout layout = is_text ? lines : layout_of(predict->fit);
+    const struct records_layout layout = layout_of(predict->fit);
     CLEANUP(records_cleanup) struct records *records = NULL;
     struct records_skipped skipped;
     TRY(records_open(predict->request->data, &layout, &records, err));

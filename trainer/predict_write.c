@@ -127,7 +127,8 @@ static void append_text_row(struct predict_writer *writer, const float *scores, 
         append_number(&writer->line, scores[i]);
     }
     buf_append_text(&writer->line, "\t");
-    buf_append(&writer->line, text, text_bytes);
+    for (size_t i = 0; i < text_bytes; i++) /* a text of JSON may have lines of its own */
+        buf_append(&writer->line, text[i] == '\n' || text[i] == '\r' ? " " : text + i, 1);
 }
 
 static enum status append_json_row(struct predict_writer *writer, const float *scores,

@@ -170,6 +170,40 @@ static void a_folder_of_another_job_is_not_resumed(void **state)
     saved_refused(words, NULL, TRAINER_EXIT_BAD_SPEC, "it is of another spec");
 }
 
+/* ------------------------------------------------------------------ texts */
+
+#define NEWS "{'type': 'bilstm', 'embedding': 2, 'hidden': 2}"
+#define NEWS_DATA(format)                                                    \
+    "'train': {'format': '" format "', 'file': 'news'}, 'columns': ["        \
+    "{'name': 'label', 'kind': 'label'}, {'name': 'text', 'kind': 'text'}]," \
+    "'classes': {'down': 0, 'up': 1}, 'vocabulary': 8, 'length': 4"
+
+static void texts_without_a_word_are_refused(void **state)
+{
+    (void)state;
+    write_spec(NEWS, NEWS_DATA("tsv"), TRAINING);
+    write_file("news", "up\t...\ndown\t\nup\t?!\n");
+    train(TRAINER_EXIT_BAD_DATA, "/news: no text of the training part has a word");
+}
+
+static void a_model_of_json_lines_predicts_json_lines(void **state)
+{
+    (void)state;
+    char model[SAVED_PATH_BYTES];
+    (void)snprintf(model, sizeof(model), "%s/out/model.safetensors", folder);
+    write_spec(NEWS, NEWS_DATA("jsonl"), TRAINING);
+    write_file("news", "{\"text\": \"profits rose\", \"label\": \"up\"}\n"
+                       "{\"label\": \"down\", \"text\": \"profits fell\"}\n");
+    train(TRAINER_EXIT_DONE, "");
+    const char *const words[] = {"predict", model, "--data", "-", NULL};
+    CLEANUP(buf_clear)
+    struct buf lines = saved_output(words, "{\"text\": \"profits\\nrose\", \"id\": [1]}\n");
+    assert_non_null(strstr(lines.data, "\tprofits rose\n"));
+    saved_refused(words, "profits rose\n", TRAINER_EXIT_BAD_DATA, "expected a JSON object");
+    saved_refused(words, "{\"txt\": \"profits\"}\n", TRAINER_EXIT_BAD_DATA,
+                  "text: expected a text");
+}
+
 /* ------------------------------------------------------------------ interactions */
 
 static void a_rank_among_few_candidates_is_told(void **state)
@@ -197,6 +231,8 @@ int main(void)
         cmocka_unit_test(records_that_are_left_out_are_told),
         cmocka_unit_test(a_warm_up_longer_than_the_job_is_told),
         cmocka_unit_test(a_folder_of_another_job_is_not_resumed),
+        cmocka_unit_test(texts_without_a_word_are_refused),
+        cmocka_unit_test(a_model_of_json_lines_predicts_json_lines),
         cmocka_unit_test(a_rank_among_few_candidates_is_told),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

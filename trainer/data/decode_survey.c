@@ -280,6 +280,9 @@ static enum status run_survey(struct survey *survey, struct error *err)
     if (!survey->fits)
         return STATUS_OK;
     fit_numbers(survey, fit);
+    if (fit->kind == FIT_TEXT && survey->words.words.count == 0)
+        return error_set(err, STATUS_INVALID, "%s: no text of the training part has a word",
+                         records_path(decode->records));
     return fit_vocabulary(&survey->words, fit, err);
 }
 
