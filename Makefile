@@ -151,7 +151,7 @@ UNIT        := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/
 INTEGRATION := $(patsubst tests/integration/%.c,$(BUILD)/tests/integration/%,$(wildcard tests/integration/test_*.c))
 BENCHES     := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 UNIT_HELP        := $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
-INTEGRATION_HELP := $(call objects,$(filter-out tests/integration/test_%,$(wildcard tests/integration/*.c)))
+INTEGRATION_HELP := $(call objects,$(filter-out tests/integration/test_%,$(wildcard tests/integration/*.c)) tests/unit/json_schema.c)
 BENCH_HELP       := $(call objects,$(filter-out tests/bench/bench_%,$(wildcard tests/bench/*.c)))
 SIM_SRC     := $(wildcard tests/sim/*.c)
 

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "schema/exit_code.h"
 #include "tests/integration/gang.h"
@@ -52,13 +53,30 @@ static void weights_of(const struct gang *gang, char out[65])
     assert_int_equal(strlen(out), 64);
 }
 
+/* False when the attempt ended by itself before it came to a checkpoint: it had little left to do. */
+static bool comes_to_a_checkpoint(struct gang *gang)
+{
+    for (;;) {
+        struct wire_event event;
+        if (gang_last_event(gang, gang->attempt, 0, EVENT_CHECKPOINT, &event))
+            return true;
+        if (gang_last_event(gang, gang->attempt, 0, EVENT_FINISHED, &event))
+            return false;
+        clock_sleep_ms(1);
+    }
+}
+
 /* Kills a random rank a random while after a checkpoint, three times, and goes on from the newest. */
 static void run_killed(struct gang *gang, int world_size, uint64_t *random)
 {
     struct gang_start start = {.world_size = world_size, .shared_memory = true};
     for (int i = 0; i < KILLS; i++) {
         gang_start(gang, &start);
-        gang_await(gang, 0, EVENT_CHECKPOINT, 1);
+        if (!comes_to_a_checkpoint(gang)) {
+            for (int rank = 0; rank < world_size; rank++)
+                assert_int_equal(gang_wait(gang, rank), TRAINER_EXIT_DONE);
+            return;
+        }
         (void)usleep((useconds_t)(splitmix64_next(random) % 30000));
         (void)kill(gang->pids[splitmix64_next(random) % (uint64_t)world_size], SIGKILL);
         for (int rank = 0; rank < world_size; rank++)

@@ -36,8 +36,8 @@ float philox_unit(uint32_t number)
 
 /* The same rounds in a loop over counters, which makes vectors of them. */
 VECTOR_CLONES
-void philox_first(struct philox_key key, uint64_t high, const int32_t *low, int count,
-                  uint32_t *out)
+static void first_of_many(struct philox_key key, uint64_t high, const int32_t *low, int count,
+                          uint32_t *out)
 {
     for (int i = 0; i < count; i++) {
         uint32_t c0 = (uint32_t)low[i], c1 = 0;
@@ -55,4 +55,11 @@ void philox_first(struct philox_key key, uint64_t high, const int32_t *low, int 
         }
         out[i] = c0;
     }
+}
+
+/* clang 14 gives a function with clones no name of its own outside its file. */
+void philox_first(struct philox_key key, uint64_t high, const int32_t *low, int count,
+                  uint32_t *out)
+{
+    first_of_many(key, high, low, count, out);
 }
