@@ -255,10 +255,11 @@ static bool keyword_fits(const struct checker *checker, const json_t *schema, co
                                                  "properties",  NULL}; /* by members_fit() */
     if (is_in(said_elsewhere, keyword) || strncmp(keyword, "x-", 2) == 0)
         return true;
-    if (strcmp(keyword, "$ref") == 0 && strcmp(json_string_value(want), JOB_SPEC) == 0)
-        return json_schema_takes(checker->document, json_schema_find(checker->document, JOB_SPEC),
-                                 value) ||
+    if (strcmp(keyword, "$ref") == 0 && strcmp(json_string_value(want), JOB_SPEC) == 0) {
+        const json_t *spec = json_schema_find(checker->document, JOB_SPEC);
+        return json_schema_takes(spec, spec, value) ||
                fails(checker, at, "is no complete job spec");
+    }
     if (strcmp(keyword, "$ref") == 0)
         return check(checker, json_schema_find(checker->document, json_string_value(want)), value,
                      at, false);
