@@ -399,10 +399,9 @@ static void skipping_passes_over_malformed_records_up_to_its_bound(void **state)
     assert_true(y[0] == 0 && y[1] == 1 && y[2] == 2);
     const struct data_fit *fit = data_fixture_fit(f);
     assert_int_equal(fit->skipped.count, 3);
-    (void)snprintf(wanted, sizeof(wanted), "%s/t:3:2 (x): expected a number, got \"x\"", f->root);
-    assert_string_equal(fit->skipped.first[0], wanted);
-    (void)snprintf(wanted, sizeof(wanted), "%s/t:4: expected 4 fields, got 1", f->root);
-    assert_string_equal(fit->skipped.first[1], wanted);
+    /* Without the folder: it goes with the model. */
+    assert_string_equal(fit->skipped.first[0], "t:3:2 (x): expected a number, got \"x\"");
+    assert_string_equal(fit->skipped.first[1], "t:4: expected 4 fields, got 1");
     data_fixture_spec(
         f, "{'train':{'format':'csv','file':'t'},'on_error':'skip','max_errors':2," TABLE "}");
     assert_int_equal(data_fixture_train(f), STATUS_INVALID);

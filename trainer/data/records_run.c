@@ -239,6 +239,22 @@ static enum status skip_header(struct run *run, struct error *err)
     return chunker_first(run->chunker, &header, err);
 }
 
+/*
+ * What was passed over goes into the fit, and so into the model: it names the file, not the folder that
+ * this node has the data in, or the same job would give other bytes on another node.
+ */
+static void forget_folder(struct run *run)
+{
+    const char *path = run->records->path;
+    const char *name = strrchr(path, '/');
+    const size_t folder = name == NULL ? 0 : (size_t)(name + 1 - path);
+    for (int64_t i = 0; i < run->skipped.count && i < RECORDS_WARNINGS_MAX; i++) {
+        char *text = run->skipped.first[i];
+        if (strncmp(text, path, folder) == 0)
+            memmove(text, text + folder, strlen(text + folder) + 1);
+    }
+}
+
 enum status records_run(const struct records *records, const struct records_pass *pass,
                         void *context, const struct records_policy *policy, int threads,
                         struct records_skipped *out_skipped, struct error *err)
@@ -263,6 +279,7 @@ enum status records_run(const struct records *records, const struct records_pass
     run_workers(&workers);
     if (run.stopped)
         return error_set(err, run.status, "%s", run.error.text);
+    forget_folder(&run);
     *out_skipped = run.skipped;
     return STATUS_OK;
 }
