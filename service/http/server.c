@@ -32,7 +32,8 @@ struct http_server {
     uint64_t id_start;
     _Atomic uint64_t requests;
     _Atomic size_t suspended;
-    _Atomic size_t owed; /* requests that were read whole and whose answer is not sent yet */
+    atomic_bool is_leaving; /* set once, before the end */
+    _Atomic size_t owed;    /* requests that were read whole and whose answer is not sent yet */
     _Atomic uint64_t replies[CODES];
 };
 
@@ -158,6 +159,12 @@ static enum MHD_Result headers_are_here(struct http_request *request, const char
     request->received_boot_ms = clock_boot_ms();
     request->received_mono_ms = clock_mono_ms();
     expect(request->connection, PACE_BODY);
+    if (atomic_load(&server->is_leaving)) {
+        http_reply_problem(request, 503, "stopping", "the server is about to stop");
+        http_reply_header(request, "Connection", "close");
+        request->content_length = announced_length(request);
+        return refuse(request);
+    }
     if (!http_gate_pass(request, server->options.routes, server->options.auth, server->loopback,
                         method)) {
         request->content_length = announced_length(request);
@@ -422,11 +429,13 @@ const char *http_server_url(const struct http_server *server)
     return server->url;
 }
 
+/*
+ * Not by MHD_quiesce_daemon(): it takes the listening socket out of the epoll sets of the pool's threads
+ * while they may do the same, and whoever comes second ends the process (seen with 0.9.75).
+ */
 void http_server_quiesce(struct http_server *server)
 {
-    struct MHD_Daemon *daemon = atomic_load(&server->daemon);
-    const int fd = daemon != NULL ? MHD_quiesce_daemon(daemon) : -1;
-    fd_cleanup(&fd);
+    atomic_store(&server->is_leaving, true);
 }
 
 size_t http_server_suspended(const struct http_server *server)

@@ -47,7 +47,7 @@ MUST_CHECK enum status http_server_open(const struct http_server_options *option
 MUST_CHECK enum status http_server_start(struct http_server *server, struct error *err);
 /* "http://127.0.0.1:8484", with the port that was really bound. */
 const char *http_server_url(const struct http_server *server);
-/* Stops accepting; what is under way goes on. */
+/* New requests are answered 503 "stopping"; what is under way goes on. */
 void http_server_quiesce(struct http_server *server);
 /* Requests that are suspended now: whoever holds them lets them go before close. */
 size_t http_server_suspended(const struct http_server *server);

@@ -630,6 +630,26 @@ static void a_hold_ends_when_it_is_woken(void **state)
     assert_hold(fixture, HTTP_HOLD_WOKEN);
 }
 
+static void a_server_that_is_about_to_stop_refuses_what_is_new_and_ends_what_is_held(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char held[] = "GET /hold?wait=50s HTTP/1.1\r\n" HOST "\r\n";
+    static const char late[] = "GET /plain HTTP/1.1\r\n" HOST "\r\n";
+    CLEANUP(fd_cleanup) const int fd = dial(fixture);
+    send_bytes(fd, held, sizeof(held) - 1);
+    wait_until_held(fixture);
+    http_server_quiesce(fixture->server);
+    CLEANUP(answer_clear) struct answer refused;
+    ask(fixture, late, sizeof(late) - 1, &refused);
+    assert_problem(&refused, "late", 503, "stopping");
+    assert_true(http_hold_wake(fixture->holds, atomic_load(&fixture->hold)));
+    CLEANUP(buf_clear) struct buf rest;
+    buf_init(&rest, ANSWER_BYTES);
+    CLEANUP(answer_clear) struct answer answer;
+    receive(fd, &rest, &answer);
+    assert_int_equal(answer.code, 200);
+}
+
 static void a_hold_ends_when_its_client_leaves(void **state)
 {
     struct fixture *fixture = *state;
@@ -732,6 +752,7 @@ int main(void)
         case_of(a_connection_may_rest_between_requests),
         case_of(a_hold_ends_at_its_deadline),
         case_of(a_hold_ends_when_it_is_woken),
+        case_of(a_server_that_is_about_to_stop_refuses_what_is_new_and_ends_what_is_held),
         case_of(a_hold_ends_when_its_client_leaves),
         case_of(many_holds_end_each_at_its_own_deadline),
         case_of(a_stream_brings_what_is_written_until_it_ends),
