@@ -38,6 +38,18 @@ static size_t slots_held(const json_t *node)
     return held;
 }
 
+/* The node, taken over and given back, once none of its slots is held. */
+static json_t *until_free(const struct cluster *cluster, json_t *node)
+{
+    while (slots_held(node) > 0) {
+        json_t *next = node_after(cluster, node, "30s");
+        assert_true(number(next, "revision") > number(node, "revision"));
+        json_decref(node);
+        node = next;
+    }
+    return node;
+}
+
 static void a_wait_for_a_node_ends_with_its_next_change(void **state)
 {
     struct cluster *cluster = *state;
@@ -52,21 +64,15 @@ static void a_wait_for_a_node_ends_with_its_next_change(void **state)
     assert_true(number(busy, "revision") > number(idle, "revision"));
     assert_int_equal(slots_held(busy), 1);
     json_decref(cluster_wait_state(cluster, job, "succeeded", 30000));
-    json_t *freed = node_after(cluster, busy, "30s");
-    while (slots_held(freed) > 0) {
-        json_t *next = node_after(cluster, freed, "30s");
-        assert_true(number(next, "revision") > number(freed, "revision"));
-        json_decref(freed);
-        freed = next;
-    }
-    json_decref(freed);
+    json_decref(until_free(cluster, node_after(cluster, busy, "30s")));
 }
 
 static void a_wait_for_a_node_that_stays_as_it_is_ends_with_its_time(void **state)
 {
     struct cluster *cluster = *state;
     CLEANUP(json_cleanup)
-    json_t *idle = cluster_get(cluster, "/v1/nodes/%s", cluster_node_id(cluster, 1));
+    json_t *idle =
+        until_free(cluster, cluster_get(cluster, "/v1/nodes/%s", cluster_node_id(cluster, 1)));
     const int64_t before_ms = clock_mono_ms();
     CLEANUP(json_cleanup) json_t *same = node_after(cluster, idle, "700ms");
     assert_true(clock_mono_ms() - before_ms >= 700); /* some heartbeats: they move nothing */
