@@ -39,7 +39,7 @@ static size_t slots_held(const json_t *node)
 }
 
 /* The node, taken over and given back, once none of its slots is held. */
-static json_t *until_free(const struct cluster *cluster, json_t *node)
+static json_t *until_free(struct cluster *cluster, json_t *node)
 {
     while (slots_held(node) > 0) {
         json_t *next = node_after(cluster, node, "30s");
