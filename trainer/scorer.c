@@ -5,8 +5,6 @@
 
 #include "base/fs.h"
 
-#define HASH_FACTOR UINT64_C(0x9E3779B97F4A7C15)
-
 struct scorer {
     const struct dataset *set;
     struct device device;
@@ -120,15 +118,6 @@ static enum status issue(void *context, struct error *err)
                                         scorer->scores, &call, err);
 }
 
-static uint64_t key_of(const struct model_shape *shape)
-{
-    const int numbers[] = {shape->rows, shape->dims[0], shape->dims[1], shape->dims[2]};
-    uint64_t key = 0;
-    for (size_t i = 0; i < COUNT_OF(numbers); i++)
-        key = (key ^ (uint64_t)(uint32_t)numbers[i]) * HASH_FACTOR;
-    return key;
-}
-
 enum status scorer_score(struct scorer *scorer, int64_t first, int count, float *out,
                          struct error *err)
 {
@@ -146,7 +135,8 @@ enum status scorer_score(struct scorer *scorer, int64_t first, int count, float 
                                  &context.shape, err));
     TRY(device->ops->upload(device->compute, scorer->device_feed, scorer->feed,
                             sizeof(struct model_feed_head) + bytes, err));
-    TRY(device->ops->run(device->compute, key_of(&context.shape), issue, &context, err));
+    TRY(device->ops->run(device->compute, model_shape_key(0, &context.shape), issue, &context,
+                         err));
     return device->ops->download(device->compute, out, scorer->scores,
                                  (size_t)count * (size_t)scorer->model->score_width * sizeof(float),
                                  err);

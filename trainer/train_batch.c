@@ -51,12 +51,8 @@ static int calls_of(const struct train *train)
 static uint64_t step_key(const struct train *train, const struct feed_step *step)
 {
     uint64_t key = 0;
-    for (int c = 0; c < calls_of(train); c++) {
-        const struct model_shape *shape = &step->calls[c].shape;
-        const int numbers[] = {shape->rows, shape->dims[0], shape->dims[1], shape->dims[2]};
-        for (size_t i = 0; i < COUNT_OF(numbers); i++)
-            key = (key ^ (uint64_t)(uint32_t)numbers[i]) * UINT64_C(0x9E3779B97F4A7C15);
-    }
+    for (int c = 0; c < calls_of(train); c++)
+        key = model_shape_key(key, &step->calls[c].shape);
     return key >> 1; /* the upper half is evaluation's */
 }
 

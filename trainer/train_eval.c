@@ -49,15 +49,6 @@ static enum status issue_evaluation(void *context, struct error *err)
                                        train->eval_scores, &call, err);
 }
 
-static uint64_t eval_key(const struct model_shape *shape)
-{
-    const int numbers[] = {shape->rows, shape->dims[0], shape->dims[1], shape->dims[2]};
-    uint64_t key = 0;
-    for (size_t i = 0; i < COUNT_OF(numbers); i++)
-        key = (key ^ (uint64_t)(uint32_t)numbers[i]) * UINT64_C(0x9E3779B97F4A7C15);
-    return key | EVAL_KEY;
-}
-
 /* Adds the sums over records first..first+rows-1; their scores go to `scores` unless it is NULL. */
 static enum status evaluate_rows(struct train *train, int64_t first, int64_t rows,
                                  double sums[MODEL_METRICS_MAX], float *scores, struct error *err)
@@ -76,8 +67,8 @@ static enum status evaluate_rows(struct train *train, int64_t first, int64_t row
                                 &bytes, &context.shape, err));
     TRY(device->ops->upload(device->compute, train->device_feed, train->eval_feed,
                             FEED_BLOCK_BYTES + bytes, err));
-    TRY(device->ops->run(device->compute, eval_key(&context.shape), issue_evaluation, &context,
-                         err));
+    const uint64_t key = model_shape_key(0, &context.shape) | EVAL_KEY;
+    TRY(device->ops->run(device->compute, key, issue_evaluation, &context, err));
     float own[MODEL_METRICS_MAX];
     TRY(device->ops->download(device->compute, own, train->eval_sums, sizeof(own), err));
     for (int i = 0; i < train->model->ops->sum_count; i++)

@@ -29,6 +29,14 @@ size_t model_table_rows(const struct model *model)
     return rows;
 }
 
+uint64_t model_shape_key(uint64_t key, const struct model_shape *shape)
+{
+    const int numbers[] = {shape->rows, shape->dims[0], shape->dims[1], shape->dims[2]};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        key = (key ^ (uint64_t)(uint32_t)numbers[i]) * UINT64_C(0x9E3779B97F4A7C15);
+    return key;
+}
+
 enum status model_ready(const struct model_call *call, size_t offset, struct error *err)
 {
     if (call->listener == NULL)

@@ -149,6 +149,11 @@ extern const struct model_ops *const model_registry[]; /* indexed by enum model_
 size_t model_parameter_count(const struct model *model);
 /* Rows of all tables: one flag each, in the order of the parameters, when they are updated sparsely. */
 size_t model_table_rows(const struct model *model);
+/*
+ * A key for run() with the shape of one more call folded in; begin with 0. Calls of one step are folded in
+ * their order.
+ */
+uint64_t model_shape_key(uint64_t key, const struct model_shape *shape);
 /* Tells the listener, if there is one. */
 MUST_CHECK enum status model_ready(const struct model_call *call, size_t offset, struct error *err);
 /* Fills a host vector with the initial values: a pure function of (seed, parameter, element). */
