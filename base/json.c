@@ -26,16 +26,26 @@ static void locate(const char *text, size_t offset, int *out_line, int *out_colu
     }
 }
 
+static enum status refuse_at(const char *text, size_t offset, const char *what, struct error *err)
+{
+    int line = 0;
+    int column = 0;
+    locate(text, offset, &line, &column);
+    return error_set(err, STATUS_INVALID, "line %d, column %d: %s", line, column, what);
+}
+
 /*
- * Refuses deep nesting before Jansson sees it, whose own limit is 2048 recursions. Only brackets
- * and strings matter here; everything else that may be wrong is Jansson's to find.
+ * Refuses what Jansson would take: deep nesting (its own limit is 2048 recursions) and a NUL byte
+ * behind a number, which it drops. Everything else that may be wrong is Jansson's to find.
  */
-static enum status check_depth(const char *text, size_t size, struct error *err)
+static enum status check_before(const char *text, size_t size, struct error *err)
 {
     int depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < size; i++) {
         const char c = text[i];
+        if (c == '\0')
+            return refuse_at(text, i, "a NUL byte", err);
         if (in_string) {
             if (c == '\\')
                 i++;
@@ -49,11 +59,9 @@ static enum status check_depth(const char *text, size_t size, struct error *err)
             depth--;
         }
         if (depth > JSON_DEPTH_MAX) {
-            int line = 0;
-            int column = 0;
-            locate(text, i, &line, &column);
-            return error_set(err, STATUS_INVALID, "line %d, column %d: nested over %d deep", line,
-                             column, JSON_DEPTH_MAX);
+            char what[32];
+            (void)snprintf(what, sizeof(what), "nested over %d deep", JSON_DEPTH_MAX);
+            return refuse_at(text, i, what, err);
         }
     }
     return STATUS_OK;
@@ -73,7 +81,7 @@ static enum status refuse(json_error_t *reason, size_t size, struct error *err)
 
 enum status json_parse(const char *text, size_t size, json_t **out, struct error *err)
 {
-    TRY(check_depth(text, size, err));
+    TRY(check_before(text, size, err));
     json_error_t reason;
     json_t *document = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &reason);
     if (document == NULL)

@@ -55,6 +55,11 @@ static void a_raw_nul_is_refused(void **state)
     assert_int_equal(json_parse(text, sizeof(text) - 1, &document, NULL), STATUS_INVALID);
     static const char after[] = "{}\0";
     assert_int_equal(json_parse(after, sizeof(after) - 1, &document, NULL), STATUS_INVALID);
+    struct error err = {.status = STATUS_OK};
+    static const char behind_a_number[] = "{\n\"a\": 101\0}"; /* Jansson drops it */
+    assert_int_equal(json_parse(behind_a_number, sizeof(behind_a_number) - 1, &document, &err),
+                     STATUS_INVALID);
+    assert_string_equal(err.text, "line 2, column 9: a NUL byte");
 }
 
 static void nesting_has_a_limit(void **state)
