@@ -5,7 +5,7 @@
  * predict.h - a saved model applied to new data: rows of a table, images, texts; for a recommender the
  * best items of users. Nothing but the model file is needed: it holds the spec and what was fitted.
  *
- * What is printed, one line a row in the order of the file:
+ * What is printed, one line a row in the order of the file, so that the two can be pasted together:
  *   tables, images   CSV with a header: class and a probability for each class (softmax), class and
  *                    probability (sigmoid), value (linear)
  *   texts            score, a tab, the text; the score is the probability of label 1, or those of all
@@ -36,9 +36,9 @@ struct predict_request {
     const char *model; /* path of model.safetensors */
     /*
      * Tables: a file of the training data's format and columns; where columns have names, those that the
-     * model does not look at may be missing, else the label's must be. Texts: one a line; empty ones are
-     * passed over. Images: IDX or npy. Recommenders: the interactions, for exclude_seen alone; else NULL.
-     * "-": standard input.
+     * model does not look at may be missing, else the label's must be. Texts: one a line; an empty one is a
+     * text of no words. (Blank lines of tables and of JSON lines are no records.) Images: IDX or npy.
+     * Recommenders: the interactions, for exclude_seen alone; else NULL. "-": standard input.
      */
     const char *data;
     bool json;

@@ -120,14 +120,21 @@ static bool is_wanted(const struct data_fit *fit, size_t column)
     return (int)column != fit->label_column;
 }
 
-/* A text is a line, whatever stood beside it in the training data; of JSON lines it is the column's value. */
+/*
+ * A text is a line, whatever stood beside it in the training data; of JSON lines it is the column's value.
+ * An empty one has a score, that of no words: what is printed lines up with what was given.
+ */
 static struct records_layout layout_of(const struct data_fit *fit)
 {
     struct records_layout layout = {
         .format = fit->format, .separator = fit->separator, .header = fit->header, .absorbing = -1};
     if (fit->kind == FIT_TEXT && fit->format != DATA_JSONL)
-        return (struct records_layout){
-            .format = DATA_TEXT, .separator = "", .names = {"text"}, .count = 1, .absorbing = -1};
+        return (struct records_layout){.format = DATA_TEXT,
+                                       .separator = "",
+                                       .names = {"text"},
+                                       .count = 1,
+                                       .keeps_empty = true,
+                                       .absorbing = -1};
     if (fit->kind == FIT_TEXT) {
         layout.names[0] = fit->columns[fit->text_column].name;
         layout.count = 1;

@@ -18,6 +18,7 @@ static const struct csv_dialect dialects[] = {
     {.separator = "\t", .separator_bytes = 1},
     {.separator = "::", .separator_bytes = 2},
     {.separator_bytes = 0},
+    {.separator_bytes = 0, .keeps_empty = true},
 };
 
 static void check_number(const struct csv_field *field)

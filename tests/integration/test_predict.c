@@ -311,6 +311,28 @@ static void a_text_is_one_line_with_its_score_in_front(void **state)
     assert_true(json_number_value(json_object_get(object, "probability")) > 0.5);
 }
 
+static void each_line_of_texts_has_its_line_of_scores_even_an_empty_one(void **state)
+{
+    (void)state;
+    static const char texts[] = "\nthe account was pleasant.\n\n  \n!?\r\n\r\nterrible\n\n\n";
+    const char *const words[] = {"predict", reviews.model, "--data", "-", NULL};
+    CLEANUP(buf_clear) struct buf lines = saved_output(words, texts);
+    const char *at = lines.data, *from = texts;
+    char line[LINE_BYTES], text[LINE_BYTES], none[LINE_BYTES] = "";
+    while (next_line(&from, text)) {
+        text[strcspn(text, "\r")] = '\0';
+        assert_true(next_line(&at, line));
+        assert_string_equal(strchr(line, '\t') + 1, text);
+        *strchr(line, '\t') = '\0';
+        if (strpbrk(text, "aeiou") != NULL)
+            continue;
+        if (none[0] == '\0')
+            (void)snprintf(none, sizeof(none), "%s", line);
+        assert_string_equal(line, none); /* what a text of no words has */
+    }
+    assert_string_equal(at, "");
+}
+
 /* ------------------------------------------------------------------ recommenders */
 
 #define SHOP_ITEMS 300
@@ -423,6 +445,7 @@ int main(void)
         cmocka_unit_test(rows_give_the_same_lines_from_a_file_a_pipe_and_without_unused_columns),
         cmocka_unit_test(a_malformed_row_is_named_by_line_and_column),
         cmocka_unit_test(a_text_is_one_line_with_its_score_in_front),
+        cmocka_unit_test(each_line_of_texts_has_its_line_of_scores_even_an_empty_one),
         cmocka_unit_test(the_best_items_of_a_user_are_the_first_of_all_its_items),
         cmocka_unit_test(what_a_user_has_seen_is_left_out_and_nothing_else),
         cmocka_unit_test(a_recommender_refuses_users_that_it_does_not_know),

@@ -80,6 +80,22 @@ static void empty_lines_are_passed_over_and_counted(void **state)
     check_records(&lines, "x,y\n\n z\t\n", "1<x,y>\n3< z\t>\n");
 }
 
+static void a_dialect_that_keeps_empty_lines_gives_a_record_for_each_line(void **state)
+{
+    (void)state;
+    static const struct csv_dialect all_lines = {.keeps_empty = true};
+    check_records(&all_lines, "", "");
+    check_records(&all_lines, "\n", "1<>\n");
+    check_records(&all_lines, "\n\r\na\n\n\n", "1<>\n2<>\n3<a>\n4<>\n5<>\n");
+    check_records(&all_lines, "a\n\nb", "1<a>\n2<>\n3<b>\n");
+    char many[200];
+    memset(many, '\n', sizeof(many) - 1); /* more than the bytes that are looked at together */
+    many[sizeof(many) - 1] = '\0';
+    CLEANUP(free_cleanup) char *got = show(&all_lines, many, strlen(many), 1, 4);
+    assert_non_null(strstr(got, "\n199<>\n"));
+    assert_null(strstr(got, "\n200<"));
+}
+
 static void separators_may_have_several_bytes(void **state)
 {
     (void)state;
@@ -247,6 +263,7 @@ int main(void)
         cmocka_unit_test(quotes_doubled_quotes_and_line_breaks_are_rfc_4180s),
         cmocka_unit_test(a_quote_inside_a_field_is_an_ordinary_character),
         cmocka_unit_test(empty_lines_are_passed_over_and_counted),
+        cmocka_unit_test(a_dialect_that_keeps_empty_lines_gives_a_record_for_each_line),
         cmocka_unit_test(separators_may_have_several_bytes),
         cmocka_unit_test(a_malformed_record_ends_at_its_line_break),
         cmocka_unit_test(random_documents_read_as_a_plain_state_machine_reads_them),

@@ -104,6 +104,7 @@ void csv_begin(struct csv_cursor *cursor, const struct csv_dialect *dialect, cha
     *cursor = (struct csv_cursor){.dialect = dialect,
                                   .at = bytes,
                                   .end = bytes + size - (ended ? 1 : 0),
+                                  .stop = bytes + size - (ended && !dialect->keeps_empty ? 1 : 0),
                                   .line = first_line,
                                   .next_line = first_line};
     memset(bytes + size, 0, CSV_PADDING_BYTES);
@@ -240,12 +241,12 @@ bool csv_next(struct csv_cursor *cursor, struct csv_field *fields, size_t fields
               size_t *out_count, struct csv_problem *problem)
 {
     *problem = (struct csv_problem){.what = NULL};
-    while (cursor->at < cursor->end) {
+    while (cursor->at < cursor->stop) {
         const bool quoted = *cursor->at == '"'; /* an empty field in quotes is a record */
         cursor->record = cursor->at;
         cursor->line = cursor->next_line;
         take_record(cursor, fields, fields_max, out_count, problem);
-        if (*out_count != 1 || fields[0].size > 0 || quoted)
+        if (*out_count != 1 || fields[0].size > 0 || quoted || cursor->dialect->keeps_empty)
             return true;
     }
     *out_count = 0;

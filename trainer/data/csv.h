@@ -7,7 +7,7 @@
  * With quotes (RFC 4180): a field that begins with a quote ends at the next single one; separators
  * and line breaks between them belong to it, and two quotes stand for one. A quote elsewhere is an
  * ordinary character. Without quotes a record is a line. Lines end with LF or CR LF, the last one may
- * end with the file; empty lines are passed over.
+ * end with the file; empty lines are passed over, unless the dialect keeps them.
  *
  * A malformed record ends at the line break after the place where it went wrong; where a quote is never
  * closed, that is the quote. So reading goes on, and csv_cut() and csv_next() agree
@@ -26,6 +26,7 @@ struct csv_dialect {
     char separator[CSV_SEPARATOR_BYTES];
     size_t separator_bytes; /* 0: a record is one field, the line; > 1 not with quotes */
     bool quotes;
+    bool keeps_empty; /* an empty line is a record of one empty field */
 };
 
 /* Not NUL-terminated; between the quotes, and doubled quotes are single ones already. */
@@ -46,6 +47,7 @@ struct csv_cursor {
     int64_t line; /* on which it began */
     char *at;     /* the next one */
     char *end;    /* there lies a line break that csv_begin() put if there was none */
+    char *stop;   /* no record begins here or behind it */
     char *block;  /* 64 bytes of which `marks` says what to look at */
     uint64_t marks;
     int64_t next_line;

@@ -179,6 +179,7 @@ static enum status choose_dialect(struct records *records, struct error *err)
 {
     const struct records_layout *layout = &records->layout;
     struct csv_dialect *dialect = &records->dialect;
+    dialect->keeps_empty = layout->keeps_empty;
     if (layout->format == DATA_TEXT || layout->format == DATA_JSONL)
         return STATUS_OK; /* whole lines */
     const size_t width = strlen(layout->separator);

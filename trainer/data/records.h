@@ -51,7 +51,8 @@ struct records_layout {
         by_position; /* without a header: the names are field numbers from "0"; there may be more fields */
     const char *names[DATA_COLUMNS_MAX];
     size_t count;
-    int absorbing; /* text: the column that takes separators beyond the others'; -1: none */
+    bool keeps_empty; /* text: an empty line is a record */
+    int absorbing;    /* text: the column that takes separators beyond the others'; -1: none */
 };
 
 /* Malformed records are counted and passed over, up to a bound. */
