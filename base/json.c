@@ -265,6 +265,14 @@ static bool is_one_of(const char *const words[], const char *word)
     return false;
 }
 
+bool json_get_open_object(const struct json_at *at)
+{
+    if (json_is_object(at->value))
+        return true;
+    json_problem_add(at, "object");
+    return false;
+}
+
 bool json_get_object(const struct json_at *at, const char *const known[])
 {
     if (!json_get_open_object(at))

@@ -11,14 +11,6 @@
 
 #define RANGE_BYTES 64
 
-bool json_get_open_object(const struct json_at *at)
-{
-    if (json_is_object(at->value))
-        return true;
-    json_problem_add(at, "object");
-    return false;
-}
-
 bool json_get_array(const struct json_at *at, size_t count_max, size_t *out_count)
 {
     if (!json_is_array(at->value)) {

@@ -9,17 +9,15 @@
 bool text_copy(char *out, size_t out_bytes, const char *text)
 {
     assert(out_bytes > 0);
-    const size_t length = strnlen(text, out_bytes);
-    if (length < out_bytes) {
-        memcpy(out, text, length + 1);
-        return true;
-    }
-    size_t kept = out_bytes - 1;
-    while (kept > 0 && ((unsigned char)text[kept] & 0xc0U) == 0x80U)
+    const size_t length = text == NULL ? 0 : strnlen(text, out_bytes);
+    const bool fits = length < out_bytes;
+    size_t kept = fits ? length : out_bytes - 1;
+    while (!fits && kept > 0 && ((unsigned char)text[kept] & 0xc0U) == 0x80U)
         kept--;
-    memcpy(out, text, kept);
+    if (kept > 0)
+        memmove(out, text, kept);
     out[kept] = '\0';
-    return false;
+    return fits;
 }
 
 void text_drop_partial(char *text)

@@ -8,7 +8,8 @@
 
 /*
  * Copies into `out` of `out_bytes` (≥ 1, NUL included) and says whether all of it fitted. A text
- * that does not fit is cut between two characters, so that valid UTF-8 stays valid.
+ * that does not fit is cut between two characters, so that valid UTF-8 stays valid. NULL counts as "";
+ * the two may overlap.
  */
 bool text_copy(char *out, size_t out_bytes, const char *text);
 

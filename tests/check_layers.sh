@@ -27,7 +27,7 @@ allow() {
 DEPTH=9 allow base base/
 DEPTH=9 allow schema schema/ base/
 allow service service/ schema/ base/
-allow service/brain service/brain/ base/error.h base/compiler.h base/id.h schema/names.h schema/exit_code.h schema/progress_page.h
+allow service/brain service/brain/ base/error.h base/compiler.h base/id.h base/text.h schema/names.h schema/exit_code.h schema/progress_page.h
 allow service/store service/store/ service/brain/ schema/names.h base/
 allow service/http service/http/ schema/names.h base/
 allow service/blobs service/blobs/ base/

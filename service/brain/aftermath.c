@@ -4,17 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "service/brain/checkpoint.h"
 #include "service/brain/emit.h"
-#include "service/brain/ending.h"
 #include "service/brain/transition.h"
 #include "service/brain/waiting.h"
-
-struct verdict_on_job {
-    bool fails;
-    enum reason reason;
-    char detail[BRAIN_DETAIL_BYTES];
-};
 
 static void charge(struct job *job, enum retry_charge what, int64_t count)
 {
@@ -44,7 +38,7 @@ static void judge(struct brain *brain, struct job *job, enum reason reason, cons
 {
     const struct retry_policy *policy = retry_policy_of(reason);
     out->reason = reason;
-    copy_text(out->detail, sizeof(out->detail), cause);
+    (void)text_copy(out->detail, sizeof(out->detail), cause);
     out->fails = !policy->retry;
     if (out->fails)
         return;
@@ -117,14 +111,6 @@ void aftermath_decide(struct brain *brain, struct job *job, struct attempt *atte
     wait_out_backoff(brain, job);
 }
 
-void aftermath_fail(struct brain *brain, struct job *job, enum reason reason, const char *detail)
-{
-    struct attempt *attempt = state_live_attempt(job);
-    transition_job(brain, job, JOB_EVENT_FAIL, reason, detail);
-    if (attempt != NULL)
-        ending_attempt(brain, attempt, reason, detail, NULL);
-}
-
 /* ---- a better cause */
 
 static const struct attempt *last_ended(const struct job *job)
@@ -158,51 +144,27 @@ static void name_cause(struct brain *brain, struct job *job, struct attempt *att
         emit_attempt(brain, EFFECT_ATTEMPT_UPDATE, job->newest);
     } else {
         job->row.reason = attempt->row.reason;
-        copy_text(job->row.detail, sizeof(job->row.detail), attempt->row.detail);
+        (void)text_copy(job->row.detail, sizeof(job->row.detail), attempt->row.detail);
     }
 }
 
 void aftermath_amend(struct brain *brain, struct job *job, struct attempt *attempt,
-                     enum reason reason, const char *detail, const struct rank *rank)
+                     enum reason reason, const char *detail, const struct rank *rank,
+                     struct verdict_on_job *out)
 {
     assert(aftermath_may_amend(job, attempt));
     assert(reason != REASON_PEER_LOST);
     state_set_due(brain, job, DUE_AMEND, TIMER_NEVER);
     attempt->row.reason = reason;
-    copy_text(attempt->row.detail, sizeof(attempt->row.detail), detail);
+    (void)text_copy(attempt->row.detail, sizeof(attempt->row.detail), detail);
     if (retry_policy_of(reason)->blames_node && rank != NULL) {
-        copy_text(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX, rank->row.node);
+        (void)text_copy(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX,
+                        rank->row.node);
         job->avoid_count++;
     }
     name_cause(brain, job, attempt);
     charge(job, job->charged, -1);
-    struct verdict_on_job verdict;
-    judge(brain, job, reason, detail, rank, &verdict);
-    if (verdict.fails)
-        aftermath_fail(brain, job, verdict.reason, verdict.detail);
-    else
+    judge(brain, job, reason, detail, rank, out);
+    if (!out->fails)
         emit_job(brain, job);
-}
-
-void aftermath_close_amend(struct brain *brain, struct job *job)
-{
-    struct attempt *attempt = job->newest;
-    while (attempt != NULL && attempt_state_is_live(attempt->row.state))
-        attempt = attempt->older;
-    if (attempt == NULL || !aftermath_may_amend(job, attempt)) {
-        state_set_due(brain, job, DUE_AMEND, TIMER_NEVER);
-        return;
-    }
-    for (int64_t i = 0; i < attempt->row.world_size; i++) {
-        const struct rank *rank = &attempt->ranks[i];
-        const struct node *node = rank->node;
-        if (rank->row.ended || (node->connected && !node->suspect))
-            continue;
-        char detail[BRAIN_DETAIL_BYTES];
-        (void)snprintf(detail, sizeof(detail), "node %s of rank %" PRId64 " has gone silent",
-                       node->row.id, rank->row.rank);
-        aftermath_amend(brain, job, attempt, REASON_NODE_LOST, detail, rank);
-        return;
-    }
-    state_set_due(brain, job, DUE_AMEND, TIMER_NEVER);
 }

@@ -8,19 +8,23 @@
 
 #include "service/brain/state.h"
 
+struct verdict_on_job {
+    bool fails; /* if not, it tries again */
+    enum reason reason;
+    char detail[BRAIN_DETAIL_BYTES];
+};
+
 void aftermath_decide(struct brain *brain, struct job *job, struct attempt *attempt,
                       const struct rank *rank);
 
 /* Whether the end of this attempt may still be given another cause: so far it is a lost peer. */
 bool aftermath_may_amend(const struct job *job, const struct attempt *attempt);
+/* Gives it the cause and charges the job for that one instead; if *out says so, the caller fails the job. */
 void aftermath_amend(struct brain *brain, struct job *job, struct attempt *attempt,
-                     enum reason reason, const char *detail, const struct rank *rank);
+                     enum reason reason, const char *detail, const struct rank *rank,
+                     struct verdict_on_job *out);
 
 /* Back-off is over: it waits for slots. */
 void aftermath_wait_again(struct brain *brain, struct job *job);
-/* The amend window closes: a lost peer whose node has gone silent was a lost node. */
-void aftermath_close_amend(struct brain *brain, struct job *job);
-/* Fails the job; a live attempt of it is ended for the same reason. */
-void aftermath_fail(struct brain *brain, struct job *job, enum reason reason, const char *detail);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "service/brain/checkpoint.h"
 #include "service/brain/emit.h"
+#include "service/brain/ending.h"
 #include "service/brain/job.h"
 #include "service/brain/lease.h"
 #include "service/brain/memory.h"
@@ -71,6 +72,17 @@ static void tick(struct brain *brain, const struct brain_input *input)
     }
 }
 
+/* The checkpoint that a stopped attempt still waited for may be complete now. */
+static void store_shard(struct brain *brain, const struct brain_input *input)
+{
+    struct attempt *attempt = checkpoint_record_shard(brain, input);
+    if (attempt == NULL)
+        return;
+    if (brain->reply->committed)
+        ending_check_stopped(brain, attempt);
+    brain->reply->revision = attempt->job->row.revision;
+}
+
 typedef void input_fn(struct brain *brain, const struct brain_input *input);
 
 static input_fn *const handlers[INPUT_KIND_COUNT] = {
@@ -84,7 +96,7 @@ static input_fn *const handlers[INPUT_KIND_COUNT] = {
     [INPUT_NODE_DRAIN] = node_drain,
     [INPUT_NODE_UNDRAIN] = node_undrain,
     [INPUT_NODE_FENCE] = node_fence,
-    [INPUT_SHARD_STORED] = checkpoint_record_shard,
+    [INPUT_SHARD_STORED] = store_shard,
     [INPUT_RESULT] = job_take_result,
     [INPUT_FIRST_STEP] = job_note_first_step,
 };

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "service/brain/emit.h"
-#include "service/brain/ending.h"
 #include "service/brain/memory.h"
 
 /* The live attempt that the shard is of, or NULL after refusing it: the fence. */
@@ -178,7 +178,6 @@ static void commit(struct brain *brain, struct attempt *attempt, const struct ch
     forget_shards(job);
     retain(brain, job);
     brain->reply->committed = true;
-    ending_check_stopped(brain, attempt);
 }
 
 bool checkpoint_doubt(struct brain *brain, struct job *job)
@@ -197,21 +196,21 @@ bool checkpoint_doubt(struct brain *brain, struct job *job)
     return job->checkpoint_count > 0;
 }
 
-void checkpoint_record_shard(struct brain *brain, const struct brain_input *input)
+struct attempt *checkpoint_record_shard(struct brain *brain, const struct brain_input *input)
 {
     const struct shard_row *shard = &input->shard;
     struct attempt *attempt = find_attempt(brain, shard);
     if (attempt == NULL || !is_well_formed(brain, attempt, shard))
-        return;
+        return NULL;
     struct job *job = attempt->job;
-    copy_text(brain->reply->id, sizeof(brain->reply->id), job->row.id);
+    (void)text_copy(brain->reply->id, sizeof(brain->reply->id), job->row.id);
     if (answer_committed(brain, job, shard) || answer_pending(brain, job, shard))
-        return;
+        return NULL;
     if (job->shard_count >= BRAIN_PENDING_MAX) {
         reply_refuse(brain, STATUS_BUSY, "too_many_shards",
                      "job %s has %zu shards that belong to no complete checkpoint", job->row.id,
                      job->shard_count);
-        return;
+        return NULL;
     }
     keep_shard(job, shard);
     attempt->shards_recorded = true;
@@ -220,12 +219,12 @@ void checkpoint_record_shard(struct brain *brain, const struct brain_input *inpu
                                  .step = shard->step,
                                  .committed_at_ms = brain->wall_ms,
                                  .lag_ms = -1};
-    copy_text(row.job, sizeof(row.job), job->row.id);
+    (void)text_copy(row.job, sizeof(row.job), job->row.id);
     if (input->at_wall_ms > 0 && input->at_wall_ms <= brain->wall_ms)
         row.lag_ms = brain->wall_ms - input->at_wall_ms;
     if (is_complete(job, shard, &row))
         commit(brain, attempt, &row);
-    brain->reply->revision = job->row.revision;
+    return attempt;
 }
 
 void checkpoint_load_shard(struct brain *brain, const struct shard_row *row)

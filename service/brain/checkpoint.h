@@ -9,7 +9,8 @@
 
 #include "service/brain/state.h"
 
-void checkpoint_record_shard(struct brain *brain, const struct brain_input *input);
+/* The attempt whose shard it was; NULL if nothing was recorded, for which the reply says why. */
+struct attempt *checkpoint_record_shard(struct brain *brain, const struct brain_input *input);
 
 /*
  * The attempt could not load its checkpoint. The first time that may be the way or the node; the second time

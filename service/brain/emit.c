@@ -4,16 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "service/brain/memory.h"
-
-void copy_text(char *out, size_t size, const char *text)
-{
-    assert(size > 0);
-    const size_t length = text == NULL ? 0 : strnlen(text, size - 1);
-    if (length > 0)
-        memmove(out, text, length);
-    out[length] = '\0';
-}
 
 struct effect *emit_effect(struct brain *brain, enum effect_kind kind)
 {
@@ -65,23 +57,24 @@ void emit_port(struct brain *brain, enum effect_kind kind, const struct attempt 
 {
     assert(kind == EFFECT_PORT_INSERT || kind == EFFECT_PORT_DELETE);
     struct port_row *row = &emit_effect(brain, kind)->port;
-    copy_text(row->address, sizeof(row->address), attempt->row.master_address);
+    (void)text_copy(row->address, sizeof(row->address), attempt->row.master_address);
     row->port = attempt->row.master_port;
-    copy_text(row->job, sizeof(row->job), attempt->row.job);
+    (void)text_copy(row->job, sizeof(row->job), attempt->row.job);
     row->attempt = attempt->row.attempt;
 }
 
 void emit_event(struct brain *brain, const struct emit_event *event)
 {
     struct event_row *row = &emit_effect(brain, EFFECT_EVENT)->event;
-    copy_text(row->job, sizeof(row->job), event->job);
-    copy_text(row->node, sizeof(row->node), event->node);
+    (void)text_copy(row->job, sizeof(row->job), event->job);
+    (void)text_copy(row->node, sizeof(row->node), event->node);
     row->attempt = event->attempt;
     row->at_ms = brain->wall_ms;
-    copy_text(row->actor, sizeof(row->actor), brain->actor == NULL ? "controller" : brain->actor);
-    copy_text(row->kind, sizeof(row->kind), event->kind);
-    copy_text(row->from, sizeof(row->from), event->from);
-    copy_text(row->to, sizeof(row->to), event->to);
+    (void)text_copy(row->actor, sizeof(row->actor),
+                    brain->actor == NULL ? "controller" : brain->actor);
+    (void)text_copy(row->kind, sizeof(row->kind), event->kind);
+    (void)text_copy(row->from, sizeof(row->from), event->from);
+    (void)text_copy(row->to, sizeof(row->to), event->to);
     row->reason = event->reason;
-    copy_text(row->detail, sizeof(row->detail), event->detail);
+    (void)text_copy(row->detail, sizeof(row->detail), event->detail);
 }

@@ -30,7 +30,4 @@ struct emit_event {
 };
 void emit_event(struct brain *brain, const struct emit_event *event);
 
-/* Copies text that fits or is cut; `size` counts the NUL. */
-void copy_text(char *out, size_t size, const char *text);
-
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "schema/exit_code.h"
 #include "service/brain/aftermath.h"
 #include "service/brain/emit.h"
@@ -53,7 +54,7 @@ static void tell_nodes(struct brain *brain, struct attempt *attempt)
 
 static void blame(struct job *job, const struct node *node)
 {
-    copy_text(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX, node->row.id);
+    (void)text_copy(job->avoid[job->avoid_count % BRAIN_AVOID_MAX], ID_BYTES_MAX, node->row.id);
     job->avoid_count++;
 }
 
@@ -65,7 +66,7 @@ static void drop_shards(struct brain *brain, struct attempt *attempt)
         return;
     attempt->shards_recorded = false;
     struct effect *effect = emit_effect(brain, EFFECT_SHARDS_DROP);
-    copy_text(effect->drop_job, sizeof(effect->drop_job), attempt->row.job);
+    (void)text_copy(effect->drop_job, sizeof(effect->drop_job), attempt->row.job);
     effect->drop_attempt = attempt->row.attempt;
 }
 
@@ -105,6 +106,48 @@ void ending_attempt(struct brain *brain, struct attempt *attempt, enum reason re
     brain->capacity_changed = true;
     ending_check_gone(brain, job);
     state_touch(brain, job);
+}
+
+void ending_fail_job(struct brain *brain, struct job *job, enum reason reason, const char *detail)
+{
+    struct attempt *attempt = state_live_attempt(job);
+    transition_job(brain, job, JOB_EVENT_FAIL, reason, detail);
+    if (attempt != NULL)
+        ending_attempt(brain, attempt, reason, detail, NULL);
+}
+
+/* ---- a better cause */
+
+static void amend(struct brain *brain, struct job *job, struct attempt *attempt, enum reason reason,
+                  const char *detail, const struct rank *rank)
+{
+    struct verdict_on_job verdict;
+    aftermath_amend(brain, job, attempt, reason, detail, rank, &verdict);
+    if (verdict.fails)
+        ending_fail_job(brain, job, verdict.reason, verdict.detail);
+}
+
+void ending_close_amend(struct brain *brain, struct job *job)
+{
+    struct attempt *attempt = job->newest;
+    while (attempt != NULL && attempt_state_is_live(attempt->row.state))
+        attempt = attempt->older;
+    if (attempt == NULL || !aftermath_may_amend(job, attempt)) {
+        state_set_due(brain, job, DUE_AMEND, TIMER_NEVER);
+        return;
+    }
+    for (int64_t i = 0; i < attempt->row.world_size; i++) {
+        const struct rank *rank = &attempt->ranks[i];
+        const struct node *node = rank->node;
+        if (rank->row.ended || (node->connected && !node->suspect))
+            continue;
+        char detail[BRAIN_DETAIL_BYTES];
+        (void)snprintf(detail, sizeof(detail), "node %s of rank %" PRId64 " has gone silent",
+                       node->row.id, rank->row.rank);
+        amend(brain, job, attempt, REASON_NODE_LOST, detail, rank);
+        return;
+    }
+    state_set_due(brain, job, DUE_AMEND, TIMER_NEVER);
 }
 
 /* ---- success, and stopping on request */
@@ -251,7 +294,7 @@ static void conclude_ended(struct brain *brain, struct rank *rank, const struct 
         describe_end(rank, end, detail, sizeof(detail));
         if (end->fault_boot_ms != TIMER_NEVER)
             attempt->fault_at_ms = brain->wall_ms - (brain->now_ms - end->fault_boot_ms);
-        aftermath_amend(brain, job, attempt, end->reason, detail, rank);
+        amend(brain, job, attempt, end->reason, detail, rank);
     }
     launch_release_slot(brain, rank);
     state_tell_node(brain, rank->node);

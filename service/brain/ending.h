@@ -33,6 +33,9 @@ void ending_rank(struct brain *brain, struct rank *rank, const struct rank_end *
 void ending_attempt(struct brain *brain, struct attempt *attempt, enum reason reason,
                     const char *detail, const struct rank *rank);
 
+/* Fails the job; a live attempt of it is ended for the same reason. */
+void ending_fail_job(struct brain *brain, struct job *job, enum reason reason, const char *detail);
+
 /* Asks a live attempt to stop with grace, for this reason; a second reason changes nothing. */
 void ending_stop_attempt(struct brain *brain, struct attempt *attempt, enum reason reason,
                          const char *detail);
@@ -41,6 +44,9 @@ void ending_stop_attempt(struct brain *brain, struct attempt *attempt, enum reas
 void ending_check_done(struct brain *brain, struct attempt *attempt);
 /* After a stopped attempt's checkpoint was committed or a rank ended: ends it if nothing is missing. */
 void ending_check_stopped(struct brain *brain, struct attempt *attempt);
+
+/* The amend window closes: a lost peer whose node has gone silent was a lost node. */
+void ending_close_amend(struct brain *brain, struct job *job);
 
 /* CANCELLING becomes CANCELLED when each rank has ended or its node is lost. */
 void ending_check_gone(struct brain *brain, struct job *job);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/brain/emit.h"
+#include "base/text.h"
 #include "service/brain/placement.h"
 #include "service/brain/state.h"
 #include "service/brain/waiting.h"
@@ -16,7 +16,7 @@ const char *const explain_code_names[] = {"running",   "no_nodes", "too_large", 
 static void say(struct explanation *out, enum explain_code code, const char *detail)
 {
     out->code = code;
-    copy_text(out->detail, sizeof(out->detail), detail);
+    (void)text_copy(out->detail, sizeof(out->detail), detail);
 }
 
 static int64_t largest_pool(const struct brain *brain, const struct job_request *request,
@@ -53,7 +53,7 @@ static void explain_large(const struct brain *brain, const struct job_request *r
 static void list_placement(const struct placement *placement, struct explanation *out)
 {
     for (size_t i = 0; i < placement->count && i < COUNT_OF(out->placement); i++) {
-        copy_text(out->placement[i].node, ID_BYTES_MAX, placement->picks[i].node->row.id);
+        (void)text_copy(out->placement[i].node, ID_BYTES_MAX, placement->picks[i].node->row.id);
         out->placement[i].ranks = placement->picks[i].ranks;
         out->placement_count++;
     }

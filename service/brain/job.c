@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "service/brain/aftermath.h"
 #include "service/brain/emit.h"
 #include "service/brain/ending.h"
@@ -19,7 +20,7 @@ static struct job *find_job(struct brain *brain, const char *id)
         reply_refuse(brain, STATUS_NOT_FOUND, "not_live", "job %s is not live", id);
         return NULL;
     }
-    copy_text(brain->reply->id, sizeof(brain->reply->id), job->row.id);
+    (void)text_copy(brain->reply->id, sizeof(brain->reply->id), job->row.id);
     brain->reply->revision = job->row.revision;
     return job;
 }
@@ -31,7 +32,7 @@ static bool answer_known_key(struct brain *brain, const struct input_submit *sub
     struct brain_reply *reply = brain->reply;
     if (submit->existing_job[0] == '\0')
         return false;
-    copy_text(reply->id, sizeof(reply->id), submit->existing_job);
+    (void)text_copy(reply->id, sizeof(reply->id), submit->existing_job);
     if (strcmp(submit->existing_body_sha256, submit->job.body_sha256) == 0)
         reply->replayed = true;
     else
@@ -81,7 +82,7 @@ void job_submit(struct brain *brain, const struct brain_input *input)
                           .kind = "state", .job = row->id, .to = job_state_names[JOB_QUEUED]});
     waiting_add(brain, job);
     placement_offer(brain, job);
-    copy_text(brain->reply->id, sizeof(brain->reply->id), row->id);
+    (void)text_copy(brain->reply->id, sizeof(brain->reply->id), row->id);
     brain->reply->revision = row->revision;
 }
 
@@ -151,9 +152,9 @@ void job_take_result(struct brain *brain, const struct brain_input *input)
         struct job_row *row = &job->row;
         row->result_attempt = result->attempt;
         row->model_bytes = result->model_bytes;
-        copy_text(row->model_sha256, sizeof(row->model_sha256), result->model_sha256);
-        copy_text(row->model_file_sha256, sizeof(row->model_file_sha256),
-                  result->model_file_sha256);
+        (void)text_copy(row->model_sha256, sizeof(row->model_sha256), result->model_sha256);
+        (void)text_copy(row->model_file_sha256, sizeof(row->model_file_sha256),
+                        result->model_file_sha256);
         row->revision = ++brain->revision;
         struct effect *effect = emit_effect(brain, EFFECT_JOB_RESULT);
         effect->job = *row;
@@ -164,7 +165,7 @@ void job_take_result(struct brain *brain, const struct brain_input *input)
                                                .detail = row->model_sha256});
         ending_check_done(brain, attempt);
     }
-    copy_text(brain->reply->id, sizeof(brain->reply->id), job->row.id);
+    (void)text_copy(brain->reply->id, sizeof(brain->reply->id), job->row.id);
     brain->reply->revision = job->row.revision;
 }
 
@@ -244,7 +245,7 @@ static void judge_time_limit(struct brain *brain, struct job *job, struct attemp
     (void)snprintf(detail, sizeof(detail), "it ran longer than %" PRId64 " ms",
                    job->row.request.time_limit_ms);
     if (attempt == NULL)
-        aftermath_fail(brain, job, REASON_TIME_LIMIT, detail);
+        ending_fail_job(brain, job, REASON_TIME_LIMIT, detail);
     else if (attempt->row.state == ATTEMPT_STOPPING)
         ending_attempt(brain, attempt, REASON_TIME_LIMIT, detail, NULL);
     else
@@ -254,7 +255,7 @@ static void judge_time_limit(struct brain *brain, struct job *job, struct attemp
 static void judge_amend(struct brain *brain, struct job *job, struct attempt *attempt)
 {
     (void)attempt;
-    aftermath_close_amend(brain, job);
+    ending_close_amend(brain, job);
 }
 
 static void judge_settle(struct brain *brain, struct job *job, struct attempt *attempt)

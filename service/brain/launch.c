@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "service/brain/emit.h"
 #include "service/brain/port.h"
 #include "service/brain/transition.h"
@@ -27,7 +28,7 @@ static void fix_arithmetic(struct brain *brain, struct job *job, const struct pl
     const bool differs =
         job->row.numerics[0] != '\0' && strcmp(job->row.numerics, placement->numerics) != 0;
     job->row.device = placement->kind;
-    copy_text(job->row.numerics, sizeof(job->row.numerics), placement->numerics);
+    (void)text_copy(job->row.numerics, sizeof(job->row.numerics), placement->numerics);
     job->numerics_free = false;
     state_set_due(brain, job, DUE_NUMERICS, TIMER_NEVER);
     if (!differs)
@@ -52,8 +53,8 @@ static struct attempt_row attempt_row_of(struct brain *brain, const struct job *
                               .world_size = job->row.request.ranks,
                               .master_port = port,
                               .placed_at_ms = brain->wall_ms};
-    copy_text(row.job, sizeof(row.job), job->row.id);
-    copy_text(row.master_address, sizeof(row.master_address), first->row.address);
+    (void)text_copy(row.job, sizeof(row.job), job->row.id);
+    (void)text_copy(row.master_address, sizeof(row.master_address), first->row.address);
     make_secret(brain, row.secret);
     const struct attempt *former = job->newest;
     if (former != NULL) {
@@ -82,13 +83,13 @@ static void take_slot(struct brain *brain, struct rank *rank, struct node *node,
     struct attempt *attempt = rank->attempt;
     rank->row = (struct rank_row){
         .attempt = attempt->row.attempt, .rank = number, .exit_reason = REASON_NONE};
-    copy_text(rank->row.job, sizeof(rank->row.job), attempt->row.job);
-    copy_text(rank->row.node, sizeof(rank->row.node), node->row.id);
-    copy_text(rank->row.slot, sizeof(rank->row.slot), slot->row.slot);
+    (void)text_copy(rank->row.job, sizeof(rank->row.job), attempt->row.job);
+    (void)text_copy(rank->row.node, sizeof(rank->row.node), node->row.id);
+    (void)text_copy(rank->row.slot, sizeof(rank->row.slot), slot->row.slot);
     rank->slot = slot;
     state_link_rank(rank, node);
     emit_rank(brain, rank);
-    copy_text(slot->row.job, sizeof(slot->row.job), attempt->row.job);
+    (void)text_copy(slot->row.job, sizeof(slot->row.job), attempt->row.job);
     slot->row.attempt = attempt->row.attempt;
     slot->row.rank = number;
     state_count_slots(node);

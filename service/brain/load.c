@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/brain/aftermath.h"
 #include "service/brain/checkpoint.h"
 #include "service/brain/lease.h"
 #include "service/brain/memory.h"

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "service/brain/emit.h"
 #include "service/brain/ending.h"
 #include "service/brain/lease.h"
@@ -17,7 +18,7 @@ static struct node *find_node(struct brain *brain, const char *id)
         reply_refuse(brain, STATUS_NOT_FOUND, "unknown_node", "node %s is not known", id);
         return NULL;
     }
-    copy_text(brain->reply->id, sizeof(brain->reply->id), node->row.id);
+    (void)text_copy(brain->reply->id, sizeof(brain->reply->id), node->row.id);
     brain->reply->revision = node->row.revision;
     return node;
 }
@@ -52,15 +53,15 @@ static void put_slot(struct brain *brain, struct node *node, const struct slot_r
         if (node->slot_count == BRAIN_NODE_SLOTS_MAX)
             return;
         struct slot_row row = *reported;
-        copy_text(row.node, sizeof(row.node), node->row.id);
+        (void)text_copy(row.node, sizeof(row.node), node->row.id);
         row.present = true;
         row.job[0] = '\0';
         row.attempt = 0;
         row.rank = 0;
         slot = state_add_slot(node, &row);
     } else if (slot_differs(&slot->row, reported)) {
-        copy_text(slot->row.uuid, sizeof(slot->row.uuid), reported->uuid);
-        copy_text(slot->row.name, sizeof(slot->row.name), reported->name);
+        (void)text_copy(slot->row.uuid, sizeof(slot->row.uuid), reported->uuid);
+        (void)text_copy(slot->row.name, sizeof(slot->row.name), reported->name);
         slot->row.memory_bytes = reported->memory_bytes;
         slot->row.present = true;
     } else {
@@ -129,7 +130,7 @@ static struct node *join_again(struct brain *brain, struct node *node, const str
     memory_free(node->labels);
     node->labels = memory_copy_text(row->labels == NULL ? "{}" : row->labels);
     merged.labels = node->labels;
-    copy_text(merged.id, sizeof(merged.id), node->row.id);
+    (void)text_copy(merged.id, sizeof(merged.id), node->row.id);
     node->row = merged;
     if (rebooted)
         node_confirm_all(brain, node, REASON_NODE_REBOOTED, "the node has rebooted");
@@ -162,7 +163,7 @@ void node_join(struct brain *brain, const struct brain_input *input)
                                            .to = node_state_names[node->row.state],
                                            .detail = "joined"});
     lease_look_again(brain, brain->now_ms);
-    copy_text(brain->reply->id, sizeof(brain->reply->id), node->row.id);
+    (void)text_copy(brain->reply->id, sizeof(brain->reply->id), node->row.id);
     brain->reply->revision = node->row.revision;
 }
 

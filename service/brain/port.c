@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "service/brain/emit.h"
 #include "service/brain/memory.h"
 
@@ -12,7 +13,7 @@ static struct address *address_of(struct brain *brain, const char *text)
     if (address != NULL)
         return address;
     address = memory_new(1, sizeof(*address));
-    copy_text(address->address, sizeof(address->address), text);
+    (void)text_copy(address->address, sizeof(address->address), text);
     brain->addresses = memory_grow(brain->addresses, brain->address_count, &brain->address_capacity,
                                    sizeof(struct address *));
     brain->addresses[brain->address_count++] = address;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/brain/emit.h"
+#include "base/text.h"
 #include "service/brain/memory.h"
 
 const char *const device_kind_names[] = {"", "cpu", "cuda", NULL};
@@ -267,7 +267,7 @@ void reply_refuse(struct brain *brain, enum status status, const char *code, con
     assert(status != STATUS_OK);
     struct brain_reply *reply = brain->reply;
     reply->status = status;
-    copy_text(reply->code, sizeof(reply->code), code);
+    (void)text_copy(reply->code, sizeof(reply->code), code);
     va_list arguments;
     va_start(arguments, fmt);
     (void)vsnprintf(reply->text, sizeof(reply->text), fmt, arguments);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "service/brain/emit.h"
 #include "service/brain/ending.h"
 #include "service/brain/lease.h"
@@ -164,7 +165,7 @@ static void note_alive(struct brain *brain, struct node *node, const struct inpu
         brain->capacity_changed = true;
     if (strcmp(node->row.boot_id, sync->boot_id) != 0) {
         node_confirm_all(brain, node, REASON_NODE_REBOOTED, "the node has rebooted");
-        copy_text(node->row.boot_id, sizeof(node->row.boot_id), sync->boot_id);
+        (void)text_copy(node->row.boot_id, sizeof(node->row.boot_id), sync->boot_id);
         emit_node(brain, node);
         state_tell_node(brain, node);
     }
@@ -184,7 +185,7 @@ void sync_hear(struct brain *brain, const struct brain_input *input)
         reply_refuse(brain, STATUS_NOT_FOUND, "unknown_node", "node %s is not known", sync->node);
         return;
     }
-    copy_text(brain->reply->id, sizeof(brain->reply->id), node->row.id);
+    (void)text_copy(brain->reply->id, sizeof(brain->reply->id), node->row.id);
     const int64_t received_ms = sync->received_boot_ms - brain->stall_total_ms;
     if (!is_news(brain, node, sync, received_ms))
         return;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/text.h"
 #include "service/brain/emit.h"
 #include "service/brain/waiting.h"
 
@@ -18,7 +19,7 @@ void transition_job(struct brain *brain, struct job *job, enum job_event event, 
         brain->jobs_in_state[to]++;
     job->row.state = to;
     job->row.reason = reason;
-    copy_text(job->row.detail, sizeof(job->row.detail), detail);
+    (void)text_copy(job->row.detail, sizeof(job->row.detail), detail);
     if (job->waiting && to != JOB_QUEUED && to != JOB_RECOVERING)
         waiting_remove(brain, job);
     if (to == JOB_RUNNING && job->row.started_at_ms == 0)
@@ -52,7 +53,7 @@ void transition_attempt(struct brain *brain, struct attempt *attempt, enum attem
         return;
     attempt->row.state = to;
     attempt->row.reason = reason;
-    copy_text(attempt->row.detail, sizeof(attempt->row.detail), detail);
+    (void)text_copy(attempt->row.detail, sizeof(attempt->row.detail), detail);
     if (to == ATTEMPT_ENDED) {
         attempt->row.ended_at_ms = brain->wall_ms;
         attempt->ended_ms = brain->now_ms;
