@@ -204,7 +204,7 @@ static size_t evaluation_metrics(const struct job_spec *spec,
     (void)text_copy(out[0], METRIC_NAME_BYTES, "eval_loss");
     (void)text_copy(out[1], METRIC_NAME_BYTES, head == HEAD_LINEAR ? "eval_rmse" : "eval_accuracy");
     (void)text_copy(out[2], METRIC_NAME_BYTES, "eval_auc");
-    return head == HEAD_SIGMOID ? 3 : 2;
+    return job_spec_label_classes(spec) == 2 ? 3 : 2;
 }
 
 static void check_metric(const struct json_at *at, const struct job_spec *spec, const char *metric)

@@ -2,20 +2,18 @@
 #define TRAINER_SCORER_H
 
 /*
- * scorer.h - a saved model over the records of one set: the scores that evaluate() gives, call by call.
- *
- * The arithmetic is that of an evaluation during training: calls of at most SCORER_ROWS rows. A row's
- * score can depend on its call's shape in the last bit (a product of two rows is computed otherwise than
- * one of 256), so whoever wants the same figures asks for the same calls.
+ * scorer.h - a saved model over the records of one set: the scores that evaluate() gives, in calls of at
+ * most SCORER_ROWS rows, as an evaluation during training has them (evaluator.h).
  *
  * Ownership: set and file must outlive it.
  */
 
 #include "base/error.h"
 #include "trainer/data/data.h"
+#include "trainer/evaluator.h"
 #include "trainer/model_file.h"
 
-#define SCORER_ROWS 256 /* of one call */
+#define SCORER_ROWS EVALUATOR_ROWS /* of one call */
 
 struct scorer;
 

@@ -21,6 +21,7 @@
 #include "trainer/contract.h"
 #include "trainer/data/data.h"
 #include "trainer/data/fit.h"
+#include "trainer/evaluator.h"
 #include "trainer/events.h"
 #include "trainer/model/model.h"
 #include "trainer/model_file.h"
@@ -32,7 +33,6 @@
 #include "trainer/train_plan.h"
 
 #define TRAIN_BOARD_FOLDER "tensorboard" /* in the output folder */
-#define TRAIN_EVAL_ROWS    256           /* rows of one evaluation call */
 
 /* What part of the work failed: decides the exit code. */
 enum train_part {
@@ -80,10 +80,8 @@ struct train {
     size_t table_count;
     struct feed_plan plan;
     struct feeder *feeder;
-    uint8_t *device_feed; /* of all calls of a step */
-    uint8_t *eval_feed;   /* host: of one evaluation call */
-    float *eval_sums;     /* device (MODEL_METRICS_MAX) */
-    float *eval_scores;   /* device (TRAIN_EVAL_ROWS, score_width); NULL: nobody asks for scores */
+    uint8_t *device_feed;        /* of all calls of a step */
+    struct evaluator *evaluator; /* NULL: nothing to evaluate on */
     int64_t eval_records;
 
     int64_t steps_per_epoch;
@@ -119,7 +117,7 @@ enum trainer_exit train_exit_of(enum train_part part, enum status status);
  * Opens a saved model on the data of its spec, to be evaluated and not trained: data, device, model and
  * its parameters; nobody else, and nothing is reported. The contract names data and cache, which must be
  * nobody else's: what was fitted comes from the model. The training part is needed where an evaluation
- * asks it (interactions, class weights).
+ * asks it (interactions).
  */
 MUST_CHECK enum status train_open_saved(struct train *train, const struct contract *contract,
                                         const struct model_file *file, struct error *err);

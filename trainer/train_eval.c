@@ -1,9 +1,10 @@
 /*
  * train_eval.c - the model against the evaluation set. The records are cut into groups and each group
- * into calls of TRAIN_EVAL_ROWS, by their number alone; each rank takes consecutive groups, and the sums
+ * into calls of EVALUATOR_ROWS, by their number alone; each rank takes consecutive groups, and the sums
  * are added in the order of the groups: so all ranks know the same figures, and another number of ranks
  * gets the same ones.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 #include "trainer/metrics.h"
 #include "trainer/train.h"
 
-#define EVAL_KEY        (UINT64_C(1) << 63) /* keys of training steps are below */
-#define EVAL_GROUPS_MAX 1024
+#define EVAL_GROUPS_MAX   1024
+#define BINARY_SCORES_MAX 2 /* a row: a sigmoid's one, a softmax's two */
 
 bool train_evaluation_is_due(const struct train *train)
 {
@@ -27,68 +28,28 @@ bool train_evaluation_is_due(const struct train *train)
     return every > 0 && train->step > 0 && train->step % every == 0;
 }
 
-struct eval_context {
-    struct train *train;
-    struct model_shape shape;
-};
-
-/* Depends on the call's shape alone, so it can be recorded. */
-static enum status issue_evaluation(void *context, struct error *err)
+/* Of each row's scores the last: the probability of label 1. */
+static void take_positive(const float *scores, int width, int64_t rows, float *out)
 {
-    const struct eval_context *eval = context;
-    struct train *train = eval->train;
-    TRY(train->device.ops->zero(train->device.compute, train->eval_sums,
-                                MODEL_METRICS_MAX * sizeof(float), err));
-    const uint8_t *block = train->device_feed;
-    const struct model_call call = {
-        .shape = eval->shape,
-        .set = &train->evaluation,
-        .head = (const struct model_feed_head *)(const void *)(block + FEED_FRONT_BYTES),
-        .feed = block + FEED_BLOCK_BYTES};
-    return train->model->ops->evaluate(train->model, train->parameters, train->eval_sums,
-                                       train->eval_scores, &call, err);
-}
-
-/* Adds the sums over records first..first+rows-1; their scores go to `scores` unless it is NULL. */
-static enum status evaluate_rows(struct train *train, int64_t first, int64_t rows,
-                                 double sums[MODEL_METRICS_MAX], float *scores, struct error *err)
-{
-    const struct device *device = &train->device;
-    int32_t records[TRAIN_EVAL_ROWS];
     for (int64_t i = 0; i < rows; i++)
-        records[i] = (int32_t)(first + i);
-    const struct model_rows asked = {.set = &train->evaluation,
-                                     .records = records,
-                                     .count = (int)rows,
-                                     .seed = train->spec.training.seed};
-    struct eval_context context = {.train = train};
-    size_t bytes = 0;
-    TRY(train->model->ops->fill(train->model, &asked, false, train->eval_feed + FEED_BLOCK_BYTES,
-                                &bytes, &context.shape, err));
-    TRY(device->ops->upload(device->compute, train->device_feed, train->eval_feed,
-                            FEED_BLOCK_BYTES + bytes, err));
-    const uint64_t key = model_shape_key(0, &context.shape) | EVAL_KEY;
-    TRY(device->ops->run(device->compute, key, issue_evaluation, &context, err));
-    float own[MODEL_METRICS_MAX];
-    TRY(device->ops->download(device->compute, own, train->eval_sums, sizeof(own), err));
-    for (int i = 0; i < train->model->ops->sum_count; i++)
-        sums[i] += (double)own[i];
-    if (scores == NULL)
-        return STATUS_OK;
-    return device->ops->download(device->compute, scores, train->eval_scores,
-                                 (size_t)rows * sizeof(float), err);
+        out[i] = scores[i * width + width - 1];
 }
 
-/* The records of group g of `groups`, in calls of TRAIN_EVAL_ROWS. */
+/* The records of group g of `groups`, in calls of EVALUATOR_ROWS; probabilities go to `positive`, unless it is NULL. */
 static enum status evaluate_group(struct train *train, int64_t g, int64_t groups,
-                                  double sums[MODEL_METRICS_MAX], float *scores, struct error *err)
+                                  double sums[MODEL_METRICS_MAX], float *positive,
+                                  struct error *err)
 {
+    const int width = train->model->score_width;
+    float scores[EVALUATOR_ROWS * BINARY_SCORES_MAX];
     int64_t first = 0, count = 0;
+    assert(positive == NULL || width <= BINARY_SCORES_MAX);
     sampler_share(train->eval_records, (int)g, (int)groups, &first, &count);
-    for (int64_t done = 0; done < count; done += TRAIN_EVAL_ROWS) {
-        const int64_t rows = count - done < TRAIN_EVAL_ROWS ? count - done : TRAIN_EVAL_ROWS;
-        TRY(evaluate_rows(train, first + done, rows, sums,
-                          scores == NULL ? NULL : scores + first + done, err));
+    for (int64_t done = 0; done < count; done += EVALUATOR_ROWS) {
+        const int64_t rows = count - done < EVALUATOR_ROWS ? count - done : EVALUATOR_ROWS;
+        TRY(evaluator_run(train->evaluator, first + done, (int)rows, sums, scores, err));
+        if (positive != NULL)
+            take_positive(scores, width, rows, positive + first + done);
     }
     return STATUS_OK;
 }
@@ -109,7 +70,7 @@ static enum status share_parts(struct train *train, void *all, const size_t *end
     return STATUS_OK;
 }
 
-/* Sums of all groups and, where asked for, all scores, on every rank. */
+/* Sums of all groups and, where asked for, all probabilities of label 1, on every rank. */
 static enum status evaluate_all(struct train *train, double (*sums)[MODEL_METRICS_MAX],
                                 int64_t groups, float *scores, struct error *err)
 {
@@ -178,13 +139,13 @@ enum status train_evaluate(struct train *train, struct error *err)
     train->part = TRAIN_PART_STEP;
     progress_enter(train->progress, PROGRESS_EVAL);
     const int64_t began_ns = clock_mono_ns();
-    const int64_t calls = (train->eval_records + TRAIN_EVAL_ROWS - 1) / TRAIN_EVAL_ROWS;
+    const int64_t calls = (train->eval_records + EVALUATOR_ROWS - 1) / EVALUATOR_ROWS;
     const int64_t groups = calls < EVAL_GROUPS_MAX ? calls : EVAL_GROUPS_MAX;
     CLEANUP(free_cleanup) double(*sums)[MODEL_METRICS_MAX] = calloc((size_t)groups, sizeof(*sums));
     CLEANUP(free_cleanup)
     float *scores =
-        train->eval_scores == NULL ? NULL : calloc((size_t)train->eval_records, sizeof(*scores));
-    if (sums == NULL || (scores == NULL && train->eval_scores != NULL))
+        train->model->is_binary ? calloc((size_t)train->eval_records, sizeof(*scores)) : NULL;
+    if (sums == NULL || (scores == NULL && train->model->is_binary))
         return error_set(err, STATUS_NO_MEMORY, "evaluate %lld records",
                          (long long)train->eval_records);
     if (train->sync != NULL)

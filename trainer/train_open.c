@@ -134,8 +134,6 @@ static void plan_steps(struct train *train)
     const size_t bytes =
         FEED_BLOCK_BYTES + train->model->ops->feed_bytes(train->model, plan->rows_max);
     plan->block_bytes = (bytes + FEED_FRONT_BYTES - 1) / FEED_FRONT_BYTES * FEED_FRONT_BYTES;
-    if (train->evaluation.count > 0)
-        train->eval_records = train->model->ops->records(train->model, &train->evaluation, false);
 }
 
 static enum status allocate(struct train *train, size_t bytes, void **out, struct error *err)
@@ -179,15 +177,13 @@ static enum status weigh_classes(const struct train *train, float **out, struct 
     return STATUS_OK;
 }
 
-static enum status open_model(struct train *train, struct error *err)
+static enum status open_model(struct train *train, const float *class_weights, struct error *err)
 {
     plan_calls(train);
-    CLEANUP(free_cleanup) float *class_weights = NULL;
-    TRY(weigh_classes(train, &class_weights, err));
     const struct model_input input = {
         .train = &train->training,
         .eval = train->evaluation.count > 0 ? &train->evaluation : NULL,
-        .rows_max = train->plan.rows_max > TRAIN_EVAL_ROWS ? train->plan.rows_max : TRAIN_EVAL_ROWS,
+        .rows_max = train->plan.rows_max > EVALUATOR_ROWS ? train->plan.rows_max : EVALUATOR_ROWS,
         .class_weights = class_weights};
     const struct model_ops *model = model_registry[train->spec.model.type];
     const enum status opened = model->open(&train->spec, &input, train->device, &train->model, err);
@@ -204,9 +200,6 @@ static enum status open_model(struct train *train, struct error *err)
 static enum status allocate_vectors(struct train *train, struct error *err)
 {
     const size_t calls = (size_t)(train->plan.calls > 0 ? train->plan.calls : 1);
-    const size_t eval_bytes =
-        FEED_BLOCK_BYTES + train->model->ops->feed_bytes(train->model, TRAIN_EVAL_ROWS);
-    const size_t feed_bytes = calls * train->plan.block_bytes;
     const size_t gradient_floats = train->parameter_count + train->flag_count + SYNC_TAIL;
     TRY(sync_memory_open(train->device, train->comm, train->parameter_count,
                          &train->parameter_memory, err));
@@ -215,17 +208,23 @@ static enum status allocate_vectors(struct train *train, struct error *err)
                          err));
     train->gradients = train->gradient_memory.data;
     void *memory = NULL;
-    TRY(allocate(train, feed_bytes > eval_bytes ? feed_bytes : eval_bytes, &memory, err));
+    TRY(allocate(train, calls * train->plan.block_bytes, &memory, err));
     train->device_feed = memory;
-    TRY(allocate(train, MODEL_METRICS_MAX * sizeof(float), &memory, err));
-    train->eval_sums = memory;
-    if (train->model->is_binary && train->evaluation.count > 0) {
-        TRY(allocate(train, TRAIN_EVAL_ROWS * sizeof(float), &memory, err));
-        train->eval_scores = memory;
-    }
-    train->eval_feed = calloc(1, eval_bytes);
-    if (train->eval_feed == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "feed of %zu bytes", eval_bytes);
+    return STATUS_OK;
+}
+
+static enum status open_evaluator(struct train *train, struct error *err)
+{
+    const struct evaluator_parts parts = {.device = train->device,
+                                          .model = train->model,
+                                          .set = &train->evaluation,
+                                          .parameters = train->parameters,
+                                          .seed = train->spec.training.seed,
+                                          .gives_scores = train->model->is_binary};
+    if (train->evaluation.count == 0)
+        return STATUS_OK;
+    TRY(evaluator_open(&parts, &train->evaluator, err));
+    train->eval_records = evaluator_rows(train->evaluator);
     return STATUS_OK;
 }
 
@@ -422,11 +421,14 @@ enum status train_open(struct train *train, const struct contract *contract, str
     TRY(open_data(train, err));
     train->part = TRAIN_PART_DEVICE;
     TRY(open_device(train, err));
-    TRY(open_model(train, err));
+    CLEANUP(free_cleanup) float *class_weights = NULL;
+    TRY(weigh_classes(train, &class_weights, err));
+    TRY(open_model(train, class_weights, err));
     train->part = TRAIN_PART_GANG;
     TRY(open_gang(train, err));
     train->part = TRAIN_PART_DEVICE;
     TRY(allocate_vectors(train, err));
+    TRY(open_evaluator(train, err));
     const size_t before = train->device.ops->allocated(train->device.compute);
     TRY(open_sync(train, err));
     const size_t sync_bytes = train->device.ops->allocated(train->device.compute) - before;
@@ -439,13 +441,6 @@ enum status train_open(struct train *train, const struct contract *contract, str
     return STATUS_OK;
 }
 
-/* Whether an evaluation asks the training part: what its users have met, how many records a class has. */
-static bool needs_training_part(const struct job_spec *spec)
-{
-    return spec->data.train.format == DATA_INTERACTIONS ||
-           spec->training.class_weights != CLASS_WEIGHTS_NONE;
-}
-
 /* The records to be evaluated, encoded as the model's own training data were, whatever lies there now. */
 static enum status open_saved_data(struct train *train, const struct model_file *file,
                                    struct error *err)
@@ -453,7 +448,8 @@ static enum status open_saved_data(struct train *train, const struct model_file 
     struct data_spec *spec = &train->spec.data;
     struct data_request request = {.spec = spec, .root = train->contract->data_dir};
     const char *cache = train->contract->data_cache;
-    const bool needs_training = needs_training_part(&train->spec);
+    /* What users have met is asked of the training part. */
+    const bool needs_training = spec->train.format == DATA_INTERACTIONS;
     if (!data_has_eval(spec))
         return error_set(err, STATUS_INVALID,
                          "the job had no evaluation part: name a file with --file");
@@ -485,9 +481,10 @@ enum status train_open_saved(struct train *train, const struct contract *contrac
     TRY(open_saved_data(train, file, err));
     train->part = TRAIN_PART_DEVICE;
     TRY(open_device(train, err));
-    TRY(open_model(train, err));
+    TRY(open_model(train, NULL, err));
     TRY(comm_self_open(&train->comm, err));
     TRY(allocate_vectors(train, err));
+    TRY(open_evaluator(train, err));
     train->part = TRAIN_PART_DATA; /* to who asks, the model is data */
     return model_file_load(file, train->model, train->device, train->parameters, err);
 }
@@ -501,6 +498,7 @@ void train_close(struct train *train)
     if (train->sync != NULL)
         train->sync->ops->close(train->sync);
     comm_close(train->comm);
+    evaluator_close(train->evaluator);
     if (train->model != NULL)
         train->model->ops->close(train->model);
     dataset_close(&train->training);
@@ -510,11 +508,8 @@ void train_close(struct train *train)
         sync_memory_close(device, &train->parameter_memory);
         sync_memory_close(device, &train->gradient_memory);
         device.ops->release(device.compute, train->device_feed);
-        device.ops->release(device.compute, train->eval_sums);
-        device.ops->release(device.compute, train->eval_scores);
         device.ops->close(device.compute);
     }
-    free(train->eval_feed);
     progress_close(train->progress);
     tfevents_close(train->board);
     events_close(train->events);

@@ -149,6 +149,101 @@ static void texts_are_evaluated_without_the_training_data(void **state)
     assert_true(json_is_true(json_object_get(line, "same_data")));
 }
 
+/* ---- by hand, from the lines that predict prints */
+
+#define TWO_CLASSES_MAX 1000
+
+struct scored_texts {
+    int count;
+    int labels[TWO_CLASSES_MAX];
+    double probabilities[TWO_CLASSES_MAX]; /* of "positive" */
+};
+
+/* Predicts the texts of test.tsv with a model of two classes. */
+static void predict_test_texts(const char *model, const char *folder, struct scored_texts *out)
+{
+    CLEANUP(buf_clear) struct buf test = saved_read(folder, "test.tsv");
+    CLEANUP(buf_clear) struct buf texts;
+    buf_init(&texts, (size_t)1 * MIB);
+    const char *at = test.data;
+    char line[LINE_BYTES];
+    out->count = 0;
+    for (; next_line(&at, line); out->count++) {
+        assert_true(out->count < TWO_CLASSES_MAX);
+        out->labels[out->count] = strncmp(line, "positive\t", 9) == 0 ? 1 : 0;
+        buf_append_text(&texts, strchr(line, '\t') + 1);
+        buf_append_text(&texts, "\n");
+    }
+    const char *const words[] = {"predict", model, "--data", "-", NULL};
+    CLEANUP(buf_clear) struct buf lines = saved_output(words, texts.data);
+    at = lines.data;
+    for (int i = 0; i < out->count; i++) {
+        assert_true(next_line(&at, line));
+        out->probabilities[i] = strtod(strchr(line, ',') + 1, NULL);
+    }
+    assert_string_equal(at, "");
+}
+
+static double auc_of(const struct scored_texts *texts)
+{
+    double above = 0.0, pairs = 0.0;
+    for (int i = 0; i < texts->count; i++) {
+        for (int j = 0; j < texts->count; j++) {
+            if (texts->labels[i] != 1 || texts->labels[j] != 0)
+                continue;
+            const double difference = texts->probabilities[i] - texts->probabilities[j];
+            above += difference > 0.0 ? 1.0 : difference < 0.0 ? 0.0 : 0.5;
+            pairs += 1.0;
+        }
+    }
+    return above / pairs;
+}
+
+static double log_loss_of(const struct scored_texts *texts)
+{
+    double sum = 0.0;
+    for (int i = 0; i < texts->count; i++)
+        sum -= log(texts->labels[i] == 1 ? texts->probabilities[i] : 1.0 - texts->probabilities[i]);
+    return sum / texts->count;
+}
+
+static void a_softmax_of_two_classes_has_the_auc_and_the_plain_loss_of_its_predictions(void **state)
+{
+    (void)state;
+    static struct scored_texts texts;
+    struct gang weighted;
+    char model[SAVED_PATH_BYTES];
+    gang_open(&weighted);
+    gang_use(&weighted, "reviews-small");
+    gang_set(&weighted, "model.head", json_string("softmax"));
+    gang_set(&weighted, "model.classes", json_integer(2));
+    gang_set(&weighted, "training.class_weights", json_pack("[f,f]", 1.0, 4.0));
+    gang_set(&weighted, "checkpoint.best", json_pack("{s:s}", "metric", "eval_auc"));
+    const struct gang_start start = {.world_size = 1};
+    gang_run(&weighted, &start, TRAINER_EXIT_DONE);
+    (void)snprintf(model, sizeof(model), "%s/out/model.safetensors", weighted.folder);
+    const char *const words[] = {"evaluate", model, "--data", weighted.data, NULL};
+    CLEANUP(json_cleanup) json_t *line = saved_json(words);
+    struct wire_event finished;
+    assert_true(gang_last_event(&weighted, 1, 0, EVENT_FINISHED, &finished));
+    int compared = 0;
+    for (size_t i = 0; i < finished.value_count; i++) {
+        const json_t *value = json_object_get(line, finished.values[i].name);
+        if (value == NULL)
+            continue;
+        assert_true(json_number_value(value) == finished.values[i].value);
+        compared++;
+    }
+    assert_int_equal(compared, 3); /* of the best step: loss, accuracy, auc */
+    predict_test_texts(model, weighted.data, &texts);
+    const double auc = json_number_value(json_object_get(line, "eval_auc"));
+    const double loss = json_number_value(json_object_get(line, "eval_loss"));
+    assert_true(auc > 0.9);
+    assert_true(fabs(auc - auc_of(&texts)) < 1e-3); /* calls of other shapes may swap neighbours */
+    assert_true(fabs(loss - log_loss_of(&texts)) < 1e-4);
+    gang_close(&weighted);
+}
+
 static void other_records_are_evaluated_and_said_to_be_other(void **state)
 {
     (void)state;
@@ -438,6 +533,8 @@ int main(void)
         cmocka_unit_test(evaluate_gives_a_gangs_figures_to_the_last_digit),
         cmocka_unit_test(evaluate_gives_the_figures_of_every_family),
         cmocka_unit_test(texts_are_evaluated_without_the_training_data),
+        cmocka_unit_test(
+            a_softmax_of_two_classes_has_the_auc_and_the_plain_loss_of_its_predictions),
         cmocka_unit_test(other_records_are_evaluated_and_said_to_be_other),
         cmocka_unit_test(what_is_no_model_is_refused_by_name),
         cmocka_unit_test(a_models_bytes_do_not_depend_on_where_and_when_it_was_trained),

@@ -194,7 +194,7 @@ static enum status bilstm_open(const struct job_spec *spec, const struct model_i
     bilstm->outputs = bilstm->is_sigmoid ? 1 : (int)spec->model.bilstm.classes;
     bilstm->pads = spec->model.bilstm.padding == PADDING_COMPUTE;
     bilstm->model.score_width = bilstm->outputs;
-    bilstm->model.is_binary = bilstm->is_sigmoid;
+    bilstm->model.is_binary = bilstm->is_sigmoid || bilstm->outputs == 2;
     describe_all(bilstm);
     TRY(allocate_all(bilstm, input->rows_max, err));
     TRY(take_class_weights(bilstm, input->class_weights, err));
@@ -305,12 +305,13 @@ static enum status add_loss(struct bilstm *bilstm, float *sums, const struct gro
 {
     const struct compute_ops *ops = bilstm->device.ops;
     float *d_logits = scale == NULL ? NULL : bilstm->d_logits;
+    const float *class_weights = scale == NULL ? NULL : bilstm->class_weights; /* training's */
     if (bilstm->is_sigmoid)
         return ops->sigmoid_cross_entropy(bilstm->device.compute, &sums[0], &sums[1], d_logits,
-                                          group->logits, group->labels, bilstm->class_weights,
-                                          scale, group->rows, err);
+                                          group->logits, group->labels, class_weights, scale,
+                                          group->rows, err);
     return ops->softmax_cross_entropy(bilstm->device.compute, &sums[0], &sums[1], d_logits,
-                                      group->logits, group->labels, bilstm->class_weights, scale,
+                                      group->logits, group->labels, class_weights, scale,
                                       group->rows, bilstm->outputs, err);
 }
 

@@ -172,7 +172,8 @@ static void take_spec(struct mlp *mlp, const struct job_spec *spec)
         mlp->width[l] = (int)spec->model.mlp.hidden[l - 1];
     mlp->width[mlp->layers] = mlp->head == HEAD_SOFTMAX ? (int)spec->model.mlp.classes : 1;
     mlp->model.score_width = mlp->width[mlp->layers];
-    mlp->model.is_binary = mlp->head == HEAD_SIGMOID;
+    mlp->model.is_binary =
+        mlp->head == HEAD_SIGMOID || (mlp->head == HEAD_SOFTMAX && mlp->model.score_width == 2);
 }
 
 static enum status mlp_open(const struct job_spec *spec, const struct model_input *input,
@@ -283,14 +284,15 @@ static enum status lose(struct mlp *mlp, float *sums, float *d_logits, const flo
     const struct compute_ops *ops = mlp->device.ops;
     struct compute *compute = mlp->device.compute;
     const float *logits = mlp->layer[mlp->layers - 1].out;
+    const float *class_weights = d_logits == NULL ? NULL : mlp->class_weights; /* training's */
     switch (mlp->head) {
     case HEAD_SOFTMAX:
         return ops->softmax_cross_entropy(compute, &sums[0], &sums[1], d_logits, logits,
-                                          mlp->input.labels, mlp->class_weights, scale, rows,
+                                          mlp->input.labels, class_weights, scale, rows,
                                           mlp->width[mlp->layers], err);
     case HEAD_SIGMOID:
         return ops->sigmoid_cross_entropy(compute, &sums[0], &sums[1], d_logits, logits,
-                                          mlp->input.labels, mlp->class_weights, scale, rows, err);
+                                          mlp->input.labels, class_weights, scale, rows, err);
     case HEAD_LINEAR:
         break;
     }

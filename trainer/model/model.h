@@ -121,7 +121,8 @@ struct model_ops {
                               float *sums, const struct model_call *call, struct error *err);
     /*
      * Adds the sums and, unless `scores` is NULL, writes (rows, score_width) of what is predicted:
-     * probabilities, values, ranks. Called inside a step.
+     * probabilities, values, ranks. Called inside a step. Class weights are training's: the loss is that
+     * of the rows as they are.
      */
     enum status (*evaluate)(struct model *model, const float *parameters, float *sums,
                             float *scores, const struct model_call *call, struct error *err);
@@ -134,8 +135,9 @@ struct model_ops {
 /* First member of each family's own struct. */
 struct model {
     const struct model_ops *ops;
-    int score_width;   /* floats that evaluate() gives a row */
-    bool is_binary;    /* the score is the probability of label 1: AUC has a meaning */
+    int score_width; /* floats that evaluate() gives a row */
+    bool
+        is_binary; /* two classes, label 1's probability the last of a row's scores: AUC has a meaning */
     size_t host_bytes; /* that it keeps beside the device's memory, when they grow with the data */
 };
 
