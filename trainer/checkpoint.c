@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/export/safetensors.h"
 
 #define CHECKPOINT_NUMBER_BYTES 32
@@ -161,8 +162,7 @@ static enum status write_checkpoint(const struct checkpoints *c, struct error *e
     event.epoch = c->record.epoch;
     event.snapshot_wall_ms = c->snapshot_wall_ms;
     char folder[PATH_BYTES_MAX];
-    TRY(fs_path(folder, sizeof(folder), err, "%s/step-%06lld", c->options.folder,
-                (long long)c->record.step));
+    TRY(checkpoint_folder(c->options.folder, c->record.step, folder, sizeof(folder), err));
     TRY(fs_path(event.path, sizeof(event.path), err, "%s/%s", folder, CHECKPOINT_SHARD_NAME));
     TRY(fs_make_dirs(folder, 0755, err));
     struct safetensors_written written;

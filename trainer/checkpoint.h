@@ -30,7 +30,6 @@
 #include "trainer/progress.h"
 #include "trainer/sync/sync.h"
 
-#define CHECKPOINT_SHARD_NAME  "shard-00000-of-00001"
 #define CHECKPOINT_EXTRAS_MAX  4
 #define CHECKPOINT_STATE_BYTES 8192
 
@@ -100,12 +99,6 @@ MUST_CHECK enum status checkpoint_restore(const char *folder, const char *spec_s
                                           const struct checkpoint_state *state,
                                           struct checkpoint_record *out, uint32_t *out_extras,
                                           struct error *err);
-/*
- * The folder of the newest checkpoint below `folder` whose step is below `before` (-1: any);
- * STATUS_NOT_FOUND when there is none.
- */
-MUST_CHECK enum status checkpoint_newest(const char *folder, int64_t before, char *out,
-                                         size_t out_bytes, int64_t *out_step, struct error *err);
 
 /* Private to checkpoint*.c: the tensors of a checkpoint, over one contiguous host vector. */
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/export/tfevents.h"
 #include "trainer/train.h"
 

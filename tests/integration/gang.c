@@ -19,7 +19,7 @@
 #include "base/hash.h"
 #include "tests/integration/cluster.h"
 #include "tests/integration/process.h"
-#include "trainer/checkpoint.h"
+#include "trainer/checkpoint_folder.h"
 
 #define VARIABLES_MAX  32
 #define VARIABLE_BYTES 320

@@ -21,6 +21,7 @@
 #include "tests/integration/cluster.h"
 #include "tests/integration/gang.h"
 #include "trainer/checkpoint.h"
+#include "trainer/checkpoint_folder.h"
 
 #define KILLS 6
 

@@ -22,7 +22,7 @@
 #include "base/id.h"
 #include "schema/exit_code.h"
 #include "tests/integration/gang.h"
-#include "trainer/checkpoint.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/export/safetensors.h"
 
 #define EVENTS_MAX   4096

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "tests/unit/compute_far.h"
 #include "trainer/checkpoint.h"
+#include "trainer/checkpoint_folder.h"
 
 enum { COUNT = 8 };
 
