@@ -2,7 +2,7 @@
 #define TRAINER_COMM_HOST_H
 
 /*
- * host.h - private to host*.c: a communicator between CPUs.
+ * host.h - private to host*.c: a communicator between CPUs, and what its parts share.
  *
  * Everything a collective does is made of one thing: exchange() one message with one peer, both ways
  * at once. Ranks of one node exchange through shared memory (host_shared.c), ranks of different
@@ -127,88 +127,23 @@ struct host {
         *stage; /* (HOST_STAGE_BYTES): floats from a link on their way to be added; NULL: no link */
 };
 
-/* ---- host.c: failing, waiting, the watcher */
-
-/* Says `trouble` (the first one stays) and passes it on to everyone. Any thread. */
-void host_break(struct host *host, enum host_trouble trouble);
 /* Failure of the current operation if there is trouble. */
 MUST_CHECK enum status host_check(struct host *host, struct error *err);
-MUST_CHECK enum status host_start_watcher(struct host *host, struct error *err);
 /* At least `bytes` of scratch, aligned for floats. */
 MUST_CHECK enum status host_scratch(struct host *host, size_t bytes, void **out, struct error *err);
 const char *host_operation_name(enum host_operation operation);
+struct host_head host_make_head(const struct host *host, size_t bytes);
 /* Is the head what this exchange expects of this peer? */
 MUST_CHECK enum status host_check_head(const struct host *host, const struct host_peer *peer,
                                        const struct host_head *head, size_t bytes,
                                        struct error *err);
-struct host_head host_make_head(const struct host *host, size_t bytes);
-MUST_CHECK enum status host_exchange(struct host *host, int rank, const struct host_exchange *what,
-                                     struct error *err);
 /* target[i] += source[i]; they do not overlap */
 void host_add(float *restrict target, const float *restrict source, size_t count);
+int host_power_of_two_in(int world_size);
 /* For errors. */
 enum status host_error_silent(const struct host *host, const struct host_peer *peer,
                               struct error *err);
 enum status host_error_lost(const struct host *host, const struct host_peer *peer, const char *how,
                             struct error *err);
-void host_close(struct comm *comm);
-
-/* ---- host_shared.c */
-
-/* Local rank 0 only, before the others are told to map: sizes and fills the fresh memfd. */
-MUST_CHECK enum status shared_create(int fd, int local_world_size, struct error *err);
-MUST_CHECK enum status shared_map(struct host *host, int fd, struct error *err);
-void shared_link_peer(struct host *host, struct host_peer *peer);
-MUST_CHECK enum status shared_exchange(struct host *host, struct host_peer *peer,
-                                       const struct host_exchange *what, struct error *err);
-/* Does a message of send() from this peer on the node begin next? */
-bool shared_has_send(const struct host *host, const struct host_peer *peer);
-/*
- * Until one of the peers `first` .. `first + count - 1` on this node has sent, there is trouble, or the
- * time (monotonic) has come: that is no failure.
- */
-MUST_CHECK enum status shared_wait_any(struct host *host, int first, int count, int64_t until_ms,
-                                       struct error *err);
-void shared_wake_self(struct host *host);
-void shared_announce(struct host *host, bool failed); /* this rank leaves */
-bool shared_has_left(const struct host *host, int local_rank);
-void shared_unmap(struct host *host);
-
-/* ---- host_tcp.c */
-
-MUST_CHECK enum status tcp_exchange(struct host *host, struct host_peer *peer,
-                                    const struct host_exchange *what, struct error *err);
-
-/* ---- host_any.c */
-
-/* Which of these ranks has something for us; each gets its turn. */
-MUST_CHECK enum status host_wait_any(struct host *host, int first, int count, int *out_rank,
-                                     struct error *err);
-
-/* ---- host_window.c: operations on memory that all ranks see */
-
-MUST_CHECK enum status host_window_open(struct host *host, size_t bytes, void **out,
-                                        struct error *err);
-void host_window_close_all(struct host *host);
-/* The window that this rank's memory lies in, whole; NULL: in none. */
-const struct host_window *host_window_of(const struct host *host, const void *data, size_t bytes);
-MUST_CHECK enum status host_window_all_reduce(struct host *host, const struct host_window *window,
-                                              float *data, size_t count, struct error *err);
-/* data (world_size, count): slice `rank` becomes the sum. */
-MUST_CHECK enum status host_window_reduce_scatter(struct host *host,
-                                                  const struct host_window *window, float *data,
-                                                  size_t count, struct error *err);
-/* data (world_size, bytes): slice `rank` is there. */
-MUST_CHECK enum status host_window_all_gather(struct host *host, const struct host_window *window,
-                                              uint8_t *data, size_t bytes, struct error *err);
-
-/* ---- host_collectives.c */
-
-int host_power_of_two_in(int world_size);
-/* A message each way around: nobody returns before all have come; all must bring the same numbers. */
-MUST_CHECK enum status host_meet(struct host *host, uint64_t first, uint64_t second,
-                                 struct error *err);
-
-extern const struct comm_ops host_ops;
 
 #endif

@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "trainer/comm/host.h"
+#include "trainer/comm/host_any.h"
+#include "trainer/comm/host_shared.h"
 #include "trainer/comm/net.h"
 
 #define SLICE_MS 1

@@ -11,24 +11,22 @@
 
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "trainer/comm/host.h"
+#include "base/fs.h"
+#include "trainer/comm/host_any.h"
+#include "trainer/comm/host_collectives.h"
+#include "trainer/comm/host_link.h"
+#include "trainer/comm/host_shared.h"
+#include "trainer/comm/host_window.h"
 
 enum {
     WHOLE_BYTES_MAX = 16 * KIB, /* up to here a wait costs more than the bytes it saves */
     DISTANCES_MAX = 31,
     SPLIT_FLOATS = HOST_ALIGN / sizeof(float), /* halves begin on a cache line of the vector */
 };
-
-int host_power_of_two_in(int world_size)
-{
-    int power = 1;
-    while (power * 2 <= world_size)
-        power *= 2;
-    return power;
-}
 
 /* ---- entering and leaving an operation */
 
@@ -61,21 +59,6 @@ static enum status leave(struct host *host, enum status status)
     if (status != STATUS_OK)
         host_break(host, HOST_FAILED);
     return status;
-}
-
-static enum status send_to(struct host *host, int rank, const void *data, size_t bytes,
-                           struct error *err)
-{
-    const struct host_exchange what = {.sends = true, .send = data, .send_bytes = bytes};
-    return host_exchange(host, rank, &what, err);
-}
-
-static enum status recv_from(struct host *host, int rank, void *data, size_t bytes, bool add,
-                             struct error *err)
-{
-    const struct host_exchange what = {
-        .receives = true, .recv = data, .recv_bytes = bytes, .add = add};
-    return host_exchange(host, rank, &what, err);
 }
 
 /* ---- sums */
@@ -158,17 +141,17 @@ static enum status sum_everywhere(struct host *host, float *data, size_t count, 
     if (window != NULL && bytes > WHOLE_BYTES_MAX)
         return host_window_all_reduce(host, window, data, count, err);
     if (rank >= power) {
-        TRY(send_to(host, rank - power, data, bytes, err));
-        return recv_from(host, rank - power, data, bytes, false, err);
+        TRY(host_send_to(host, rank - power, data, bytes, err));
+        return host_recv_from(host, rank - power, data, bytes, false, err);
     }
     if (rank < extra)
-        TRY(recv_from(host, rank + power, data, bytes, true, err));
+        TRY(host_recv_from(host, rank + power, data, bytes, true, err));
     if (bytes <= WHOLE_BYTES_MAX)
         TRY(sum_whole(host, data, count, power, err));
     else
         TRY(sum_by_halves(host, data, count, power, err));
     if (rank < extra)
-        TRY(send_to(host, rank + power, data, bytes, err));
+        TRY(host_send_to(host, rank + power, data, bytes, err));
     return STATUS_OK;
 }
 
@@ -303,13 +286,13 @@ static enum status broadcast(struct host *host, void *data, size_t bytes, int ro
 
     for (; distance < world; distance *= 2) {
         if ((place & distance) != 0) {
-            TRY(recv_from(host, (place - distance + root) % world, data, bytes, false, err));
+            TRY(host_recv_from(host, (place - distance + root) % world, data, bytes, false, err));
             break;
         }
     }
     for (distance /= 2; distance >= 1; distance /= 2) {
         if (place + distance < world)
-            TRY(send_to(host, (place + distance + root) % world, data, bytes, err));
+            TRY(host_send_to(host, (place + distance + root) % world, data, bytes, err));
     }
     return STATUS_OK;
 }
@@ -319,28 +302,9 @@ static enum status barrier(struct host *host, struct error *err)
 {
     const int world = host->comm.world_size;
     for (int distance = 1; distance < world; distance *= 2) {
-        TRY(send_to(host, (host->comm.rank + distance) % world, NULL, 0, err));
-        TRY(recv_from(host, (host->comm.rank - distance + world) % world, NULL, 0, false, err));
-    }
-    return STATUS_OK;
-}
-
-enum status host_meet(struct host *host, uint64_t first, uint64_t second, struct error *err)
-{
-    const int world = host->comm.world_size;
-    const uint64_t mine[2] = {first, second};
-    for (int distance = 1; distance < world; distance *= 2) {
-        const int source = (host->comm.rank - distance + world) % world;
-        uint64_t theirs[2] = {0, 0};
-        TRY(send_to(host, (host->comm.rank + distance) % world, mine, sizeof(mine), err));
-        TRY(recv_from(host, source, theirs, sizeof(theirs), false, err));
-        if (memcmp(mine, theirs, sizeof(mine)) != 0)
-            return error_set(err, STATUS_CORRUPT,
-                             "rank %d is in %s with %llu at %llu, rank %d with %llu at %llu",
-                             source, host_operation_name(host->operation),
-                             (unsigned long long)theirs[1], (unsigned long long)theirs[0],
-                             host->comm.rank, (unsigned long long)second,
-                             (unsigned long long)first);
+        TRY(host_send_to(host, (host->comm.rank + distance) % world, NULL, 0, err));
+        TRY(host_recv_from(host, (host->comm.rank - distance + world) % world, NULL, 0, false,
+                           err));
     }
     return STATUS_OK;
 }
@@ -419,7 +383,7 @@ static enum status host_send(struct comm *comm, const void *data, size_t bytes, 
     struct host *host = host_of(comm);
     TRY(check_rank(comm, target, false, "send to", err));
     TRY(enter(host, HOST_SEND, err));
-    return leave(host, send_to(host, target, data, bytes, err));
+    return leave(host, host_send_to(host, target, data, bytes, err));
 }
 
 static enum status host_recv(struct comm *comm, void *data, size_t bytes, int source,
@@ -428,7 +392,7 @@ static enum status host_recv(struct comm *comm, void *data, size_t bytes, int so
     struct host *host = host_of(comm);
     TRY(check_rank(comm, source, false, "receive from", err));
     TRY(enter(host, HOST_SEND, err));
-    return leave(host, recv_from(host, source, data, bytes, false, err));
+    return leave(host, host_recv_from(host, source, data, bytes, false, err));
 }
 
 static enum status host_recv_any(struct comm *comm, void *data, size_t bytes, int first, int count,
@@ -444,7 +408,7 @@ static enum status host_recv_any(struct comm *comm, void *data, size_t bytes, in
     int source = 0;
     enum status status = host_wait_any(host, first, count, &source, err);
     if (status == STATUS_OK)
-        status = recv_from(host, source, data, bytes, false, err);
+        status = host_recv_from(host, source, data, bytes, false, err);
     if (status == STATUS_OK)
         *out_source = source;
     return leave(host, status);
@@ -467,6 +431,29 @@ static enum status host_window(struct comm *comm, size_t bytes, void **out, stru
 static void host_abort(struct comm *comm)
 {
     host_break(host_of(comm), HOST_ABORTED);
+}
+
+static void host_close(struct comm *comm)
+{
+    struct host *host = (struct host *)comm;
+    if (host == NULL)
+        return;
+    if (atomic_load(&host->trouble) == HOST_FINE)
+        shared_announce(host, false);
+    host_stop_watcher(host);
+    for (int i = 0; host->peers != NULL && i < host->comm.world_size; i++) {
+        fd_cleanup(&host->peers[i].fd);
+        fd_cleanup(&host->peers[i].pidfd);
+    }
+    host_window_close_all(host);
+    shared_unmap(host);
+    fd_cleanup(&host->shared_fd);
+    fd_cleanup(&host->wake_fd);
+    fd_cleanup(&host->watcher_quit_fd);
+    free(host->peers);
+    free(host->scratch);
+    free(host->stage);
+    free(host);
 }
 
 const struct comm_ops host_ops = {

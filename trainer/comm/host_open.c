@@ -20,7 +20,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/pidfd.h"
-#include "trainer/comm/host.h"
+#include "trainer/comm/host_collectives.h"
+#include "trainer/comm/host_link.h"
+#include "trainer/comm/host_shared.h"
 #include "trainer/comm/net.h"
 #include "trainer/comm/rendezvous.h"
 
@@ -55,7 +57,7 @@ static void opening_clear(struct opening *opening)
     fd_cleanup(&opening->listener);
     free(opening->cards);
     if (opening->host != NULL)
-        host_close(&opening->host->comm);
+        host_ops.close(&opening->host->comm);
 }
 
 static enum status check_place(const struct comm_place *place, struct error *err)
@@ -112,7 +114,7 @@ static enum status host_new(const struct comm_place *place, struct host **out, s
     host->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (host->wake_fd < 0) {
         const int failure = errno;
-        host_close(&host->comm);
+        host_ops.close(&host->comm);
         return error_set_errno(err, STATUS_INTERNAL, failure, "communicator: eventfd");
     }
     *out = host;

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "trainer/comm/host.h"
+#include "trainer/comm/host_shared.h"
 
 #define PAGE_MAGIC UINT64_C(0x3167707370657270) /* "prepspg1" */
 
@@ -183,12 +183,6 @@ static void ring_doorbell(struct shared_seat *seat)
 {
     atomic_fetch_add(&seat->doorbell, 1);
     (void)syscall(SYS_futex, &seat->doorbell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
-void shared_wake_self(struct host *host)
-{
-    if (host->shared != NULL)
-        ring_doorbell(&host->shared->seats[host->local_rank]);
 }
 
 void shared_announce(struct host *host, bool failed)

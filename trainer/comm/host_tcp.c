@@ -12,7 +12,7 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
-#include "trainer/comm/host.h"
+#include "trainer/comm/host_tcp.h"
 #include "trainer/comm/net.h"
 
 /* The way of one message through the socket: `done` bytes of head and payload are through. */

@@ -17,7 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "trainer/comm/host.h"
+#include "trainer/comm/host_link.h"
+#include "trainer/comm/host_window.h"
 
 enum {
     PAGE_BYTES = 4096,
