@@ -118,8 +118,8 @@ void out_null(struct out *out, const char *key)
 
 void out_time(struct out *out, const char *key, int64_t wall_ms)
 {
-    if (wall_ms == 0) {
-        out_null(out, key);
+    if (wall_ms == 0 || wall_ms < CLOCK_WALL_MS_MIN || wall_ms > CLOCK_WALL_MS_MAX) {
+        out_null(out, key); /* unknown, or no date that can be written */
         return;
     }
     char text[CLOCK_RFC3339_BYTES];

@@ -254,6 +254,16 @@ static void describe_end(const struct rank *rank, const struct rank_end *end, ch
                        rank->row.node, gap, more);
 }
 
+/* As its node tells it, but not before there was such a rank, whatever that node's clock says. */
+static void note_fault(const struct brain *brain, struct attempt *attempt, int64_t fault_boot_ms)
+{
+    if (fault_boot_ms == TIMER_NEVER)
+        return;
+    const int64_t at_ms = brain->wall_ms - (brain->now_ms - fault_boot_ms);
+    const int64_t placed_ms = attempt->row.placed_at_ms;
+    attempt->fault_at_ms = at_ms > placed_ms ? at_ms : placed_ms;
+}
+
 static void conclude_live(struct brain *brain, struct rank *rank, const struct rank_end *end)
 {
     struct attempt *attempt = rank->attempt;
@@ -270,8 +280,7 @@ static void conclude_live(struct brain *brain, struct rank *rank, const struct r
     }
     char detail[BRAIN_DETAIL_BYTES];
     describe_end(rank, end, detail, sizeof(detail));
-    if (end->fault_boot_ms != TIMER_NEVER)
-        attempt->fault_at_ms = brain->wall_ms - (brain->now_ms - end->fault_boot_ms);
+    note_fault(brain, attempt, end->fault_boot_ms);
     ending_attempt(brain, attempt, end->reason, detail, rank);
 }
 
@@ -292,8 +301,7 @@ static void conclude_ended(struct brain *brain, struct rank *rank, const struct 
     if (is_cause(end->reason) && !by_us && aftermath_may_amend(job, attempt)) {
         char detail[BRAIN_DETAIL_BYTES];
         describe_end(rank, end, detail, sizeof(detail));
-        if (end->fault_boot_ms != TIMER_NEVER)
-            attempt->fault_at_ms = brain->wall_ms - (brain->now_ms - end->fault_boot_ms);
+        note_fault(brain, attempt, end->fault_boot_ms);
         amend(brain, job, attempt, end->reason, detail, rank);
     }
     launch_release_slot(brain, rank);

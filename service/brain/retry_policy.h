@@ -22,6 +22,7 @@ struct retry_policy {
     enum retry_charge charge;
     bool repeats;     /* comes from the job itself: twice at one step is a crash loop */
     bool blames_node; /* the next attempt avoids the node where it happened, if it can */
+    bool of_a_rank;   /* a node may say it of a rank's end; the others are our own decisions */
 };
 
 const struct retry_policy *retry_policy_of(enum reason reason);

@@ -10,25 +10,31 @@
 #include "service/brain/ending.h"
 #include "service/brain/lease.h"
 #include "service/brain/node.h"
+#include "service/brain/retry_policy.h"
 #include "service/brain/starting.h"
 #include "service/brain/transition.h"
 
 /* ---- one rank */
 
+/* Success, cancels and limits are ours to decide: a node that names one of them tells of a failure. */
+static enum reason reason_told(const struct observed_rank *seen)
+{
+    if (seen->exit_reason != REASON_NONE)
+        return retry_policy_of(seen->exit_reason)->of_a_rank ? seen->exit_reason : REASON_INTERNAL;
+    if (!seen->exited)
+        return REASON_RUNNER_LOST;
+    return ending_reason_of(seen->exit_code, seen->exit_signal, seen->exit_oom);
+}
+
 static void hear_exit(struct brain *brain, struct rank *rank, const struct observed_rank *seen,
                       int64_t received_ms)
 {
-    enum reason reason = seen->exit_reason;
-    if (reason == REASON_NONE && !seen->exited)
-        reason = REASON_RUNNER_LOST;
-    if (reason == REASON_NONE)
-        reason = ending_reason_of(seen->exit_code, seen->exit_signal, seen->exit_oom);
     const bool clean = seen->exited && seen->exit_code == 0 && seen->exit_signal == 0;
     ending_rank(brain, rank,
                 &(struct rank_end){.code = seen->exited ? seen->exit_code : -1,
                                    .signal = seen->exit_signal,
                                    .oom = seen->exit_oom,
-                                   .reason = clean ? REASON_NONE : reason,
+                                   .reason = clean ? REASON_NONE : reason_told(seen),
                                    .detail = seen->detail,
                                    .fault_boot_ms = received_ms - seen->exit_age_ms});
 }

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "service/api/out.h"
 
@@ -22,6 +23,8 @@ static void a_document_is_written_as_it_is_read(void **state)
     out_bool(&out, "yes", true);
     out_time(&out, "never", 0);
     out_time(&out, "then", 1);
+    out_time(&out, "before", CLOCK_WALL_MS_MIN - 1);
+    out_time(&out, "after", CLOCK_WALL_MS_MAX + 1);
     out_open_array(&out, "list");
     out_open_object(&out, NULL);
     out_close_object(&out);
@@ -35,6 +38,7 @@ static void a_document_is_written_as_it_is_read(void **state)
                         "{\"text\":\"a\\\"b\\\\c\\u000a\\u0009\\u0001 \xc3\xa4\",\"empty\":null,"
                         "\"int\":-9223372036854775808,\"number\":0.1,\"whole\":3.0,\"nan\":null,"
                         "\"yes\":true,\"never\":null,\"then\":\"1970-01-01T00:00:00.001Z\","
+                        "\"before\":null,\"after\":null,"
                         "\"list\":[{},[],{\"raw\":1}],\"last\":null}");
     json_error_t error;
     CLEANUP(json_cleanup) json_t *document = json_loads(buf.data, 0, &error);

@@ -333,6 +333,42 @@ static void a_bad_spec_that_turns_out_later_fails_the_job_and_ends_the_next_atte
     assert_null(brain_job(f->brain, job));
 }
 
+/* Whatever word a node gives for it: what ended with a code is a failure of that rank. */
+static void a_node_does_not_decide_over_the_job(void **state)
+{
+    struct fixture *f = *state;
+    static const enum reason ours[] = {
+        REASON_DONE,       REASON_NODE_FENCED,       REASON_START_TIMEOUT, REASON_NO_RESULT,
+        REASON_DRAINED,    REASON_PREEMPTED,         REASON_CANCELLED,     REASON_TIME_LIMIT,
+        REASON_CRASH_LOOP, REASON_RESTARTS_EXHAUSTED};
+    fixture_join(f, 'a', 1);
+    for (size_t i = 0; i < COUNT_OF(ours); i++) {
+        const char *job = fixture_run(f, 1);
+        struct observed_rank failed = fixture_exit(job, 1, 0, 1);
+        failed.exit_reason = ours[i];
+        end_rank(f, job, 0, failed);
+        assert_job(f, job, JOB_STARTING);
+        assert_int_equal(brain_attempt(f->brain, job)->cause, REASON_INTERNAL);
+        fixture_cancel(f, job);
+        fixture_sync(f, 'a', NULL, 0);
+        assert_null(brain_job(f->brain, job));
+    }
+}
+
+static void a_fault_is_not_older_than_its_attempt(void **state)
+{
+    struct fixture *f = *state;
+    fixture_join(f, 'a', 1);
+    const char *job = fixture_run(f, 1);
+    const int64_t placed_at_ms = brain_attempt(f->brain, job)->placed_at_ms;
+    fixture_advance(f, 100);
+    struct observed_rank failed = fixture_exit(job, 1, 0, 70);
+    failed.exit_age_ms = INT64_C(1000000000000000); /* of a node whose clock is wrong */
+    end_rank(f, job, 0, failed);
+    assert_int_equal(brain_attempt(f->brain, job)->attempt, 2);
+    assert_int_equal(brain_attempt(f->brain, job)->fault_at_ms, placed_at_ms);
+}
+
 static void our_own_kill_is_no_cause_but_an_earlier_signal_is(void **state)
 {
     struct fixture *f = *state;
@@ -535,6 +571,8 @@ int main(void)
         TEST(a_cause_within_two_seconds_amends_a_lost_peer),
         TEST(a_cause_that_comes_when_the_next_attempt_is_placed_amends_it_in_place),
         TEST(a_bad_spec_that_turns_out_later_fails_the_job_and_ends_the_next_attempt),
+        TEST(a_node_does_not_decide_over_the_job),
+        TEST(a_fault_is_not_older_than_its_attempt),
         TEST(our_own_kill_is_no_cause_but_an_earlier_signal_is),
         TEST(a_lost_peer_whose_node_went_silent_was_a_lost_node),
         TEST(the_same_failure_at_the_same_step_twice_is_a_crash_loop),
