@@ -5,29 +5,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 
 struct out out_to(struct buf *buf)
 {
     return (struct out){.buf = buf};
-}
-
-static void append_quoted(struct buf *buf, const char *text)
-{
-    buf_append(buf, "\"", 1);
-    for (const char *from = text; *from != '\0';) {
-        const char *to = from;
-        while (*to != '"' && *to != '\\' && (unsigned char)*to >= 0x20)
-            to++;
-        buf_append(buf, from, (size_t)(to - from));
-        if (*to == '\0')
-            break;
-        if (*to == '"' || *to == '\\')
-            buf_printf(buf, "\\%c", *to);
-        else
-            buf_printf(buf, "\\u%04x", (unsigned)(unsigned char)*to);
-        from = to + 1;
-    }
-    buf_append(buf, "\"", 1);
 }
 
 static void begin_value(struct out *out, const char *key)
@@ -37,7 +19,7 @@ static void begin_value(struct out *out, const char *key)
     out->comma = true;
     if (key == NULL)
         return;
-    append_quoted(out->buf, key);
+    json_append_string(out->buf, key);
     buf_append(out->buf, ":", 1);
 }
 
@@ -70,7 +52,7 @@ void out_close_array(struct out *out)
 void out_text(struct out *out, const char *key, const char *text)
 {
     begin_value(out, key);
-    append_quoted(out->buf, text);
+    json_append_string(out->buf, text);
 }
 
 void out_text_or_null(struct out *out, const char *key, const char *text)

@@ -35,7 +35,7 @@ static void a_document_is_written_as_it_is_read(void **state)
     out_null(&out, "last");
     out_close_object(&out);
     assert_string_equal(buf.data,
-                        "{\"text\":\"a\\\"b\\\\c\\u000a\\u0009\\u0001 \xc3\xa4\",\"empty\":null,"
+                        "{\"text\":\"a\\\"b\\\\c\\n\\t\\u0001 \xc3\xa4\",\"empty\":null,"
                         "\"int\":-9223372036854775808,\"number\":0.1,\"whole\":3.0,\"nan\":null,"
                         "\"yes\":true,\"never\":null,\"then\":\"1970-01-01T00:00:00.001Z\","
                         "\"before\":null,\"after\":null,"
@@ -45,6 +45,21 @@ static void a_document_is_written_as_it_is_read(void **state)
     assert_non_null(document);
     assert_string_equal(json_string_value(json_object_get(document, "text")),
                         "a\"b\\c\n\t\x01 \xc3\xa4");
+}
+
+/* The end of a longer text, as a row of a fixed size has it. */
+static void a_text_that_was_cut_within_a_character_is_still_json(void **state)
+{
+    (void)state;
+    CLEANUP(buf_clear) struct buf buf;
+    buf_init(&buf, 4096);
+    struct out out = out_to(&buf);
+    out_open_object(&out, NULL);
+    out_text(&out, "detail", "no file \xf0\x9f\x98");
+    out_close_object(&out);
+    json_error_t error;
+    CLEANUP(json_cleanup) json_t *document = json_loads(buf.data, 0, &error);
+    assert_non_null(document);
 }
 
 static void a_number_comes_back_as_it_was(void **state)
@@ -72,6 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_document_is_written_as_it_is_read),
+        cmocka_unit_test(a_text_that_was_cut_within_a_character_is_still_json),
         cmocka_unit_test(a_number_comes_back_as_it_was),
     };
     return cmocka_run_group_tests_name("api_out", tests, NULL, NULL);
