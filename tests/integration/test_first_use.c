@@ -17,9 +17,11 @@
 
 #include "base/fs.h"
 #include "schema/exit_code.h"
+#include "tests/integration/cluster.h"
 #include "tests/integration/saved.h"
 
-#define TEXT_BYTES 8192
+#define TEXT_BYTES  8192
+#define PATIENCE_MS 60000
 
 static char folder[64];
 
@@ -87,11 +89,66 @@ static void words_that_no_verb_takes_are_told(void **state)
 {
     (void)state;
     const char *const unknown[] = {"trian", "spec.json", NULL};
-    saved_refused(unknown, NULL, TRAINER_EXIT_BAD_SPEC, "expected a verb, got \"trian\"");
+    saved_refused(unknown, NULL, TRAINER_EXIT_BAD_SPEC,
+                  "expected a verb, got \"trian\", did you mean \"train\"?");
     const char *const without[] = {"predict", "--json", NULL};
-    saved_refused(without, NULL, TRAINER_EXIT_BAD_SPEC, "predict takes 1 words, got 0");
+    saved_refused(without, NULL, TRAINER_EXIT_BAD_SPEC,
+                  "reprise-trainer predict: expected MODEL.safetensors, got nothing");
+    const char *const surplus[] = {"predict", "a.safetensors", "b.csv", NULL};
+    saved_refused(surplus, NULL, TRAINER_EXIT_BAD_SPEC,
+                  "expected MODEL.safetensors alone, got \"b.csv\" beside it");
+    const char *const some[] = {"numerics", "cpu", NULL};
+    saved_refused(some, NULL, TRAINER_EXIT_BAD_SPEC, "expected no words, got \"cpu\"");
     const char *const nothing[] = {"--json", NULL};
-    saved_refused(nothing, NULL, TRAINER_EXIT_BAD_SPEC, "expected a verb, got \"\"");
+    saved_refused(nothing, NULL, TRAINER_EXIT_BAD_SPEC, "expected a verb, got \"--json\"");
+}
+
+static void an_option_that_the_verb_has_not_is_refused_with_the_nearest(void **state)
+{
+    (void)state;
+    const char *const misspelt[] = {"train", "spec.json", "--outptu", "x", NULL};
+    saved_refused(misspelt, NULL, TRAINER_EXIT_BAD_SPEC,
+                  "reprise-trainer train: unknown option --outptu, did you mean --output?");
+    const char *const others[] = {"train", "spec.json", "--top-k", "3", NULL};
+    saved_refused(others, NULL, TRAINER_EXIT_BAD_SPEC, "unknown option --top-k");
+    const char *const missing[] = {"train", "spec.json", "--output", "x", NULL};
+    saved_refused(missing, NULL, TRAINER_EXIT_BAD_SPEC, "--data DIR is required");
+}
+
+static void each_verb_has_a_page_with_an_example_and_its_exit_codes(void **state)
+{
+    static const char *const verbs[] = {"train",   "decode",    "evaluate",
+                                        "predict", "make-data", "numerics"};
+    (void)state;
+    const char *const all[] = {"--help", NULL};
+    CLEANUP(buf_clear) struct buf list = saved_output(all, NULL);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        const char *const words[] = {verbs[i], "--help", NULL};
+        const char *const other[] = {"help", verbs[i], NULL};
+        char usage[64];
+        (void)snprintf(usage, sizeof(usage), "Usage: reprise-trainer %s ", verbs[i]);
+        CLEANUP(buf_clear) struct buf page = saved_output(words, NULL);
+        CLEANUP(buf_clear) struct buf same = saved_output(other, NULL);
+        assert_string_equal(page.data, same.data);
+        assert_non_null(strstr(list.data, verbs[i]));
+        assert_ptr_equal(strstr(page.data, usage), page.data);
+        assert_non_null(strstr(page.data, "\nexit codes:\n  0 done"));
+        assert_true(strcmp(verbs[i], "numerics") == 0 || strstr(page.data, "\nexample") != NULL);
+    }
+}
+
+static void results_that_cannot_be_printed_are_a_failure(void **state)
+{
+    (void)state;
+    char program[SAVED_PATH_BYTES], command[2 * SAVED_PATH_BYTES];
+    cluster_program("reprise-trainer", program);
+    (void)snprintf(command, sizeof(command), "%s numerics >/dev/full", program);
+    const char *const argv[] = {"/bin/sh", "-c", command, NULL};
+    struct process_result result;
+    process_run(argv, NULL, NULL, PATIENCE_MS, &result);
+    assert_int_equal(result.exit_code, TRAINER_EXIT_CANNOT_WRITE);
+    assert_non_null(strstr(result.err.data, "write to standard output"));
+    process_result_clear(&result);
 }
 
 /* ------------------------------------------------------------------ tables */
@@ -226,6 +283,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_spec_that_is_wrong_is_named_with_its_place),
         cmocka_unit_test(words_that_no_verb_takes_are_told),
+        cmocka_unit_test(an_option_that_the_verb_has_not_is_refused_with_the_nearest),
+        cmocka_unit_test(each_verb_has_a_page_with_an_example_and_its_exit_codes),
+        cmocka_unit_test(results_that_cannot_be_printed_are_a_failure),
         cmocka_unit_test(a_class_without_records_is_told),
         cmocka_unit_test(early_stopping_on_a_missing_auc_says_why),
         cmocka_unit_test(records_that_are_left_out_are_told),

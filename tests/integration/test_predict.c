@@ -270,7 +270,7 @@ static void what_is_no_model_is_refused_by_name(void **state)
                                     "-", NULL};
     saved_refused(no_model, "", TRAINER_EXIT_BAD_DATA, "t10k-labels-idx1-ubyte.gz");
     const char *const no_data[] = {"evaluate", gang_model(), NULL};
-    saved_refused(no_data, NULL, TRAINER_EXIT_BAD_SPEC, "evaluate needs --data DIR");
+    saved_refused(no_data, NULL, TRAINER_EXIT_BAD_SPEC, "--data DIR is required");
     const char *const no_rows[] = {"predict", gang_model(), NULL};
     saved_refused(no_rows, NULL, TRAINER_EXIT_BAD_SPEC, "needs --data FILE");
     const char *const no_shop[] = {"predict", credit.model, "--data", "-", "--users", "1", NULL};
