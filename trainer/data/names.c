@@ -133,5 +133,5 @@ const char *names_at(const struct names *names, uint32_t number, size_t *out_siz
 {
     assert(number < names->count);
     *out_size = names->begins[number + 1] - names->begins[number];
-    return names->bytes + names->begins[number];
+    return names->bytes == NULL ? "" : names->bytes + names->begins[number]; /* all are empty */
 }
