@@ -239,13 +239,27 @@ static void count_commit(struct loop *loop, int64_t took_ns)
     loop->stats.commit_latency[bucket]++;
 }
 
+/* A pause of the loop is taken from no deadline; false pauses, of the scheduler's kind, count as none. */
+static int64_t count_stall(struct loop *loop, int64_t late_ms)
+{
+    if (late_ms < STALL_MS_MIN)
+        return 0;
+    pthread_mutex_lock(&loop->stats_lock);
+    loop->stats.stalls++;
+    loop->stats.stall_ms += late_ms;
+    pthread_mutex_unlock(&loop->stats_lock);
+    return late_ms;
+}
+
 static void run_batch(struct loop *loop, struct loop_call **calls, size_t count, int64_t stall_ms)
 {
     struct error err = {0};
     bool writes = false;
     atomic_store_explicit(&loop->tight, !store_has_room(loop->store), memory_order_relaxed);
+    const int64_t begun_ms = clock_boot_ms();
     if (store_begin(loop->store, &err) != STATUS_OK)
         die("no transaction", &err);
+    stall_ms += count_stall(loop, clock_boot_ms() - begun_ms); /* another program had the lock */
     for (size_t i = 0; i < count; i++)
         writes |= run_call(loop, calls[i]);
     /* Only after all syncs that were received: a deadline is judged on what is known. */
@@ -301,14 +315,7 @@ static void *loop_thread(void *argument)
             queue_take(loop->queue, taken, LOOP_BATCH_MAX, clock_mono_ms() + sleep_ms);
         if (count == 0 && queue_is_closed(loop->queue))
             return NULL;
-        const int64_t late_ms = clock_boot_ms() - slept_from_ms - sleep_ms;
-        const int64_t stall_ms = late_ms >= STALL_MS_MIN ? late_ms : 0;
-        if (stall_ms > 0) {
-            pthread_mutex_lock(&loop->stats_lock);
-            loop->stats.stalls++;
-            loop->stats.stall_ms += stall_ms;
-            pthread_mutex_unlock(&loop->stats_lock);
-        }
+        const int64_t stall_ms = count_stall(loop, clock_boot_ms() - slept_from_ms - sleep_ms);
         for (size_t i = 0; i < count; i++)
             calls[i] = taken[i];
         run_batch(loop, calls, count, stall_ms);

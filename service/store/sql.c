@@ -16,6 +16,8 @@ enum status sql_status(sqlite3 *db, int rc, const char *what, struct error *err)
         status = STATUS_NO_SPACE;
     else if (primary == SQLITE_NOMEM)
         status = STATUS_NO_MEMORY;
+    else if (primary == SQLITE_BUSY)
+        status = STATUS_UNAVAILABLE; /* another program has locked it */
     else if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB)
         status = STATUS_CORRUPT;
     return error_set(err, status, "database: %s: %s (%s)", what,
@@ -60,7 +62,9 @@ static enum status set_pragmas(sqlite3 *db, enum sql_mode mode, bool durable, st
                    "PRAGMA synchronous=%s;"
                    "PRAGMA journal_size_limit=67108864",
                    durable ? "FULL" : "NORMAL");
-    return sql_exec(db, text, err);
+    TRY(sql_exec(db, text, err));
+    return durable ? sql_status(db, sqlite3_busy_timeout(db, SQL_BUSY_MS), "busy timeout", err)
+                   : STATUS_OK;
 }
 
 enum status sql_open(const char *path, enum sql_mode mode, bool durable, sqlite3 **out,

@@ -17,6 +17,7 @@
 
 #define SQL_READER_CACHE_KIB 2048
 #define SQL_WRITER_CACHE_KIB 16384
+#define SQL_BUSY_MS          30000 /* of another program that has the state locked: a shell, a backup */
 
 /* Maps SQLite's result; STATUS_OK for OK, ROW and DONE. `what` names the statement. */
 enum status sql_status(sqlite3 *db, int rc, const char *what, struct error *err);
@@ -26,7 +27,10 @@ enum sql_mode {
     SQL_READER, /* query_only; never checkpoints */
     SQL_MEMORY, /* private, in memory */
 };
-/* Opens with the pragmas of its kind. `durable`: synchronous=FULL, else NORMAL (writers). */
+/*
+ * Opens with the pragmas of its kind. A durable writer has synchronous=FULL, else NORMAL, and waits up to
+ * SQL_BUSY_MS for who holds the lock; the others never wait.
+ */
 MUST_CHECK enum status sql_open(const char *path, enum sql_mode mode, bool durable, sqlite3 **out,
                                 struct error *err);
 void sql_close(sqlite3 *db); /* all statements are finalised before; accepts NULL */

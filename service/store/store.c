@@ -257,8 +257,9 @@ enum status store_maintain(struct store *store, bool idle, struct error *err)
     int moved = 0;
     const int rc =
         sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
-    if ((rc & 0xff) == SQLITE_FULL)
-        return STATUS_OK; /* nothing is lost: the pages stay in the WAL until there is room */
+    /* No room, or another program is at it: nothing is lost, the pages stay in the WAL. */
+    if ((rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_BUSY)
+        return STATUS_OK;
     TRY(sql_status(store->db, rc, "checkpoint of the WAL", err));
     store->wal_pages = pages;
     store->wal_moved = moved;

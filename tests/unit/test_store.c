@@ -2,10 +2,18 @@
 
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "service/store/store_private.h"
 #include "tests/unit/store_fixture.h"
+
+#define SHELL_HOLDS_MS       50
+#define CHECKPOINT_LOCK_BYTE 121 /* of the -shm file, as SQLite's file format says */
 
 static void reopen(struct store_room *room)
 {
@@ -586,6 +594,78 @@ static void the_wal_is_moved_when_that_is_due(void **state)
     assert_true(store_wal_pages(room->store) < 50);
 }
 
+/* ---- other programs at the database */
+
+static void *begin_and_roll_back(void *argument)
+{
+    struct store_room *room = argument;
+    const enum status status = store_begin(room->store, &room->err);
+    if (status == STATUS_OK)
+        store_rollback(room->store);
+    return NULL;
+}
+
+static void a_shell_that_holds_the_lock_is_waited_for(void **state)
+{
+    struct store_room *room = *state;
+    char path[STORE_TEST_PATH_BYTES + 16];
+    snprintf(path, sizeof(path), "%s/state.db", room->folder);
+    sqlite3 *shell = NULL;
+    assert_int_equal(sqlite3_open(path, &shell), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(shell, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    pthread_t writer;
+    assert_int_equal(pthread_create(&writer, NULL, begin_and_roll_back, room), 0);
+    clock_sleep_ms(SHELL_HOLDS_MS);
+    assert_int_equal(sqlite3_exec(shell, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    assert_ok(room->err.status, &room->err);
+    sqlite3_close(shell);
+}
+
+/* Takes the lock of whoever moves the WAL until the pipe closes; such locks only work between processes. */
+static void hold_checkpoint_lock(const char *folder, int told_fd, int until_fd)
+{
+    char path[STORE_TEST_PATH_BYTES + 16];
+    char byte = 0;
+    snprintf(path, sizeof(path), "%s/state.db-shm", folder);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = CHECKPOINT_LOCK_BYTE, .l_len = 1};
+    if (fd < 0 || fcntl(fd, F_SETLK, &lock) != 0)
+        _exit(1);
+    _exit(write(told_fd, "t", 1) == 1 && read(until_fd, &byte, 1) == 0 ? 0 : 1);
+}
+
+static void a_wal_that_another_program_moves_is_left_for_later(void **state)
+{
+    struct store_room *room = *state;
+    store_test_put_running(room->store, "job_1");
+    int told[2];
+    int until[2];
+    char byte = 0;
+    assert_int_equal(pipe(told), 0);
+    assert_int_equal(pipe(until), 0);
+    const pid_t other = fork();
+    assert_true(other >= 0);
+    if (other == 0) {
+        close(until[1]);
+        hold_checkpoint_lock(room->folder, told[1], until[0]);
+    }
+    close(told[1]);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    room->store->wal_pages = STORE_WAL_PAGES_MAX;
+    assert_ok(store_maintain(room->store, false, &room->err), &room->err);
+    assert_int_equal(store_wal_pages(room->store), STORE_WAL_PAGES_MAX);
+    close(until[1]);
+    int end = 0;
+    assert_int_equal(waitpid(other, &end, 0), other);
+    assert_int_equal(end, 0);
+    assert_ok(store_maintain(room->store, false, &room->err), &room->err);
+    assert_int_equal(store_wal_pages(room->store), 0);
+    close(told[0]);
+    close(until[0]);
+}
+
 static void a_store_in_memory_does_the_same(void **state)
 {
     (void)state;
@@ -621,6 +701,8 @@ int main(void)
         CASE(a_second_controller_is_refused),
         CASE(a_full_disk_is_told_apart),
         CASE(the_wal_is_moved_when_that_is_due),
+        CASE(a_shell_that_holds_the_lock_is_waited_for),
+        CASE(a_wal_that_another_program_moves_is_left_for_later),
         cmocka_unit_test(a_store_in_memory_does_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
