@@ -185,6 +185,13 @@ static void check_rollback(const struct check *check)
     const struct json_at every = json_at_key(&checkpoint_at, "every");
     if (checkpoint->every_steps == 0)
         json_problem_add(&steps, "integer >= 1, because \"on_nan\" is \"rollback\"");
+    if (check->spec->training.staleness > 0) {
+        const struct json_at training_at = json_at_key(check->at, "training");
+        const struct json_at guards = json_at_key(&training_at, "guards");
+        const struct json_at on_nan = json_at_key(&guards, "on_nan");
+        json_problem_add(&on_nan, "\"fail\", because with \"staleness\" there is no step that all "
+                                  "ranks end together, to go back to");
+    }
     if (json_present(&every))
         json_problem_add(&every, "nothing, because \"on_nan\" is \"rollback\": \"every_steps\" "
                                  "does not depend on a clock");

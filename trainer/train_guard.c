@@ -54,12 +54,7 @@ static enum status open_kept(struct train *train, struct checkpoint_state *state
 {
     static const char *const names[] = {"kept", "kept_state0", "kept_state1"};
     struct train_kept *kept = &train->guard.kept;
-    const struct training_spec *spec = &train->spec.training;
-    if (spec->staleness > 0)
-        return error_set(err, STATUS_INVALID,
-                         "training.guards.on_nan: \"rollback\" goes back to a step that all ranks "
-                         "ended together, which \"staleness\" %lld does not have",
-                         (long long)spec->staleness);
+    assert(train->spec.training.staleness == 0); /* the spec was refused otherwise */
     const int vectors = 1 + train->sync->optim->state_count;
     assert(vectors <= (int)COUNT_OF(names));
     for (int i = 0; i < vectors; i++)

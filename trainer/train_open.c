@@ -418,6 +418,7 @@ enum status train_open(struct train *train, const struct contract *contract, str
     TRY(progress_open(contract->progress_path, &train->progress, err));
     train->part = TRAIN_PART_SPEC;
     TRY(train_spec_load(contract->spec_path, &train->spec, train->spec_sha256, err));
+    TRY(sync_check_world(&train->spec.training, contract->world_size, err));
     train->part = TRAIN_PART_DATA;
     TRY(open_data(train, err));
     train->part = TRAIN_PART_DEVICE;

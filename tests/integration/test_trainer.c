@@ -354,6 +354,26 @@ static void failures_have_their_exit_codes(void **state)
     expect_failure(gang, &alone, TRAINER_EXIT_BAD_SPEC, "/resources/device");
 }
 
+/* The spec is right by itself; the gang is not of its size. */
+static void a_gang_of_another_size_than_the_spec_allows_is_a_bad_spec(void **state)
+{
+    struct gang *gang = *state;
+    const struct gang_start pair = {.world_size = 2}, three = {.world_size = 3};
+    gang_set(gang, "training.steps", json_integer(20));
+    gang_set(gang, "training.reproducible", json_true());
+    expect_failure(gang, &three, TRAINER_EXIT_BAD_SPEC,
+                   "/training/reproducible: 3 ranks, expected a divisor of 8");
+    gang_set(gang, "training.micro_shards", json_integer(1));
+    expect_failure(gang, &pair, TRAINER_EXIT_BAD_SPEC, "2 ranks, expected a divisor of 1");
+    gang_set(gang, "training.micro_shards", NULL);
+    gang_set(gang, "training.reproducible", NULL);
+    gang_set(gang, "training.sync", json_string("parameter_server"));
+    gang_set(gang, "training.servers", json_integer(2));
+    gang_set(gang, "resources.ranks", json_integer(3));
+    expect_failure(gang, &pair, TRAINER_EXIT_BAD_SPEC,
+                   "/training/servers: expected integer 1..1, one of 2 ranks must work, got 2");
+}
+
 /* A .npy file of `rows` rows of `columns` float32, all zero. */
 static void write_npy(const char *folder, const char *name, int rows, int columns)
 {
@@ -526,6 +546,7 @@ int main(void)
         TEST(one_two_and_four_ranks_learn_the_same),
         TEST(a_last_batch_smaller_than_the_gang_is_trained),
         TEST(failures_have_their_exit_codes),
+        TEST(a_gang_of_another_size_than_the_spec_allows_is_a_bad_spec),
         TEST(labels_that_do_not_fit_the_head_are_bad_data),
         TEST(a_loss_that_is_not_finite_ends_the_job_by_name),
         TEST(a_damaged_checkpoint_is_refused_by_name),

@@ -57,7 +57,6 @@ static enum status open_tree(struct allreduce *allreduce, struct error *err)
     const struct sync_parts *parts = &allreduce->base.parts;
     if (!parts->training->reproducible || parts->comm->world_size == 1)
         return STATUS_OK;
-    TRY(tree_check_world(parts->comm, err));
     const size_t floats = tree_scratch_floats(parts->count + parts->flag_count + SYNC_TAIL);
     void *memory = NULL;
     TRY(parts->device.ops->alloc(parts->device.compute, floats * sizeof(float), &memory, err));

@@ -20,9 +20,27 @@ const struct sync_ops *const sync_registry[] = {
     [SYNC_SHARDED] = &sync_sharded,
 };
 
+enum status sync_check_world(const struct training_spec *spec, int world_size, struct error *err)
+{
+    const bool has_servers = spec->sync == SYNC_PARAMETER_SERVER && world_size > 1;
+    if (has_servers && spec->servers >= world_size)
+        return error_set(err, STATUS_INVALID,
+                         "/training/servers: expected integer 1..%d, one of %d ranks must work, "
+                         "got %lld",
+                         world_size - 1, world_size, (long long)spec->servers);
+    const bool is_power = (world_size & (world_size - 1)) == 0;
+    if (spec->reproducible && (!is_power || spec->micro_shards % world_size != 0))
+        return error_set(err, STATUS_INVALID,
+                         "/training/reproducible: %d ranks, expected a divisor of %lld, the "
+                         "\"micro_shards\"",
+                         world_size, (long long)spec->micro_shards);
+    return STATUS_OK;
+}
+
 enum status sync_open(const struct sync_parts *parts, struct sync **out, struct error *err)
 {
     const bool is_alone = parts->comm->world_size == 1;
+    TRY(sync_check_world(parts->training, parts->comm->world_size, err));
     const int mode = is_alone ? SYNC_ALLREDUCE : parts->training->sync;
     return sync_registry[mode]->open(parts, out, err);
 }

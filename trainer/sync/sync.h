@@ -98,6 +98,12 @@ extern const struct sync_ops sync_sharded;
 extern const struct sync_ops *const sync_registry[]; /* indexed by enum sync_mode */
 
 /*
+ * STATUS_INVALID, with the field, where so many ranks cannot do what the spec says: it is right by itself,
+ * and yet a gang may be of another size than its "ranks".
+ */
+MUST_CHECK enum status sync_check_world(const struct training_spec *spec, int world_size,
+                                        struct error *err);
+/*
  * Opens the mode that the spec names. STATUS_INVALID where it does not suit the world. A gang of one
  * has nothing to share out: it is allreduce, whatever the spec says.
  */

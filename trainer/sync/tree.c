@@ -11,16 +11,6 @@ struct span {
     size_t from, to;
 };
 
-enum status tree_check_world(const struct comm *comm, struct error *err)
-{
-    const int world = comm->world_size;
-    if ((world & (world - 1)) != 0)
-        return error_set(
-            err, STATUS_INVALID,
-            "reproducible: %d ranks, expected a power of two that divides micro_shards", world);
-    return STATUS_OK;
-}
-
 size_t tree_scratch_floats(size_t count)
 {
     return count / 2 + SPLIT_FLOATS;

@@ -17,11 +17,12 @@
 #include "trainer/comm/comm.h"
 #include "trainer/compute/compute.h"
 
-/* STATUS_INVALID unless the world is a power of two. */
-MUST_CHECK enum status tree_check_world(const struct comm *comm, struct error *err);
 /* Floats that tree_all_reduce() needs to receive halves of `count`. */
 size_t tree_scratch_floats(size_t count);
-/* data[i] = sum over ranks of data[i]; data (count) and scratch are device memory. */
+/*
+ * data[i] = sum over ranks of data[i], whose number is a power of two (sync_check_world()); data (count)
+ * and scratch are device memory.
+ */
 MUST_CHECK enum status tree_all_reduce(struct comm *comm, struct device device, float *data,
                                        size_t count, float *scratch, struct error *err);
 
