@@ -13,6 +13,7 @@
 #define LOOKS_IN_A_LIMIT 8
 #define LOOK_MS_MAX      5000
 #define PART_BITS        2
+#define STATE_CLOSE_WAIT 8 /* of tcpi_state, whose names no header offers beside the structure */
 
 struct pace_peer {
     struct pace_peer *previous, *next;
@@ -21,7 +22,8 @@ struct pace_peer {
     /* What the thread saw last; its own. */
     uint64_t seen;
     int64_t since_mono_ms;
-    uint64_t bytes; /* received when the part began */
+    uint64_t bytes;  /* received when the part began */
+    uint64_t looked; /* received until the last look */
 };
 
 struct pace {
@@ -34,12 +36,14 @@ struct pace {
     bool thread_runs;
 };
 
-/* 0 on a kernel that does not count them: then only bodies are timed. */
-static uint64_t bytes_received(int fd)
+/* Zeroes on a kernel that does not count bytes: then only bodies are timed. */
+static struct tcp_info look(int fd)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof(info);
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        info = (struct tcp_info){.tcpi_state = 0};
+    return info;
 }
 
 static bool is_over(const struct pace *pace, const struct pace_peer *peer, int64_t now_mono_ms,
@@ -55,9 +59,14 @@ static void look_at(const struct pace *pace, struct pace_peer *peer, int64_t now
     const enum pace_part part = (enum pace_part)(expects & ((1U << PART_BITS) - 1));
     if (part == PACE_NOTHING)
         return;
-    const uint64_t bytes = bytes_received(peer->fd);
+    const struct tcp_info info = look(peer->fd);
+    const uint64_t bytes = info.tcpi_bytes_received;
+    const bool has_left = info.tcpi_state == STATE_CLOSE_WAIT && bytes == peer->looked;
+    peer->looked = bytes;
     const bool rests = part == PACE_HEAD && bytes == peer->bytes;
-    if (expects != peer->seen || rests) {
+    if (has_left && expects == peer->seen) {
+        shutdown(peer->fd, SHUT_RDWR);
+    } else if (expects != peer->seen || rests) {
         peer->seen = expects;
         peer->since_mono_ms = now_mono_ms;
         peer->bytes = bytes;

@@ -7,6 +7,9 @@
  * looks at all connections a few times within each limit and shuts down those that are over it; the
  * library then sees a client that left.
  *
+ * Who has closed its side sends no more: that too the library overlooks when the end comes together with the
+ * last bytes. Such a connection is shut down at the second look that sees nothing new.
+ *
  * Between requests a connection may rest: its time begins with bytes. A body may take a second more for each
  * PACE_BYTES_PER_S that have come.
  *

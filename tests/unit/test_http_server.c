@@ -26,7 +26,8 @@
 #define ANSWER_BYTES   (1 * MIB)
 #define ARRIVAL_MS     400
 #define DRIP_MS        20
-#define WAIT_MS        5000
+#define WAIT_MS        20000
+#define IDLE_S         60 /* longer than a test waits */
 
 struct fixture {
     struct http_server *server;
@@ -153,7 +154,7 @@ static int setup(void **state)
         .threads = 2,
         .connections_max = 64,
         .connections_per_address_max = 32,
-        .idle_timeout_s = 10,
+        .idle_timeout_s = IDLE_S,
         .arrival_timeout_ms = ARRIVAL_MS,
         .connection_bytes = 32 * KIB,
     };
@@ -566,6 +567,30 @@ static void a_request_that_drips_in_is_closed(void **state)
     }
 }
 
+/* The end comes in one piece with the last bytes, so that the library has no reason to read on. */
+static void who_leaves_within_a_request_or_behind_it_makes_room(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const lasts[] = {"GET /pl", "GET /plain HTTP/1.1\r\n" HOST "\r\n",
+                                        "POST /echo HTTP/1.1\r\n" HOST
+                                        "Content-Length: 900\r\n\r\n{"};
+    int fds[COUNT_OF(lasts)];
+    for (size_t i = 0; i < COUNT_OF(lasts); i++) {
+        fds[i] = dial(fixture);
+        const size_t size = strlen(lasts[i]);
+        assert_int_equal(send(fds[i], lasts[i], size, MSG_NOSIGNAL | MSG_MORE), size);
+        assert_int_equal(shutdown(fds[i], SHUT_WR), 0);
+    }
+    const int64_t deadline_ms = clock_mono_ms() + WAIT_MS;
+    while (http_server_requests(fixture->server) < 1 && clock_mono_ms() < deadline_ms)
+        clock_sleep_ms(1);
+    while (http_server_connections(fixture->server) > 0 && clock_mono_ms() < deadline_ms)
+        clock_sleep_ms(1);
+    assert_int_equal(http_server_connections(fixture->server), 0);
+    for (size_t i = 0; i < COUNT_OF(lasts); i++)
+        close(fds[i]);
+}
+
 static void a_connection_may_rest_between_requests(void **state)
 {
     const struct fixture *fixture = *state;
@@ -749,6 +774,7 @@ int main(void)
         case_of(a_refused_body_is_read_before_the_answer),
         case_of(an_endless_body_is_cut_off),
         case_of(a_request_that_drips_in_is_closed),
+        case_of(who_leaves_within_a_request_or_behind_it_makes_room),
         case_of(a_connection_may_rest_between_requests),
         case_of(a_hold_ends_at_its_deadline),
         case_of(a_hold_ends_when_it_is_woken),
