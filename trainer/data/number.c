@@ -6,32 +6,32 @@
 #include "trainer/data/number.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define DIGITS_MAX 19 /* that fit 64 bits whatever they are */
-#define POWER_MAX  64
+#define DIGITS_MAX 18 /* that fit 63 bits whatever they are */
 #define NUMBER_TEXT_MAX \
     512 /* digits beyond these change nothing that a float or double can hold, but are refused */
 #define EXPONENT_MAX 100000
 
-/* Each correctly rounded, so within half a unit of its last place; exact up to 1e22. */
-static const double powers_of_ten[POWER_MAX + 1] = {
-    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11, 1e12,
-    1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22, 1e23, 1e24, 1e25,
-    1e26, 1e27, 1e28, 1e29, 1e30, 1e31, 1e32, 1e33, 1e34, 1e35, 1e36, 1e37, 1e38,
-    1e39, 1e40, 1e41, 1e42, 1e43, 1e44, 1e45, 1e46, 1e47, 1e48, 1e49, 1e50, 1e51,
-    1e52, 1e53, 1e54, 1e55, 1e56, 1e57, 1e58, 1e59, 1e60, 1e61, 1e62, 1e63, 1e64};
+/* Each correctly rounded, so within half a unit of its last place; exact from 1 to 1e22. */
+#define POWER_MIN (-37)
+#define POWER_MAX 22
+static const double powers_of_ten[POWER_MAX - POWER_MIN + 1] = {
+    1e-37, 1e-36, 1e-35, 1e-34, 1e-33, 1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26, 1e-25,
+    1e-24, 1e-23, 1e-22, 1e-21, 1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12,
+    1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4,
+    1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21,
+    1e22};
 
-static const double inverse_powers_of_ten[POWER_MAX + 1] = {
-    1e0,   1e-1,  1e-2,  1e-3,  1e-4,  1e-5,  1e-6,  1e-7,  1e-8,  1e-9,  1e-10, 1e-11, 1e-12,
-    1e-13, 1e-14, 1e-15, 1e-16, 1e-17, 1e-18, 1e-19, 1e-20, 1e-21, 1e-22, 1e-23, 1e-24, 1e-25,
-    1e-26, 1e-27, 1e-28, 1e-29, 1e-30, 1e-31, 1e-32, 1e-33, 1e-34, 1e-35, 1e-36, 1e-37, 1e-38,
-    1e-39, 1e-40, 1e-41, 1e-42, 1e-43, 1e-44, 1e-45, 1e-46, 1e-47, 1e-48, 1e-49, 1e-50, 1e-51,
-    1e-52, 1e-53, 1e-54, 1e-55, 1e-56, 1e-57, 1e-58, 1e-59, 1e-60, 1e-61, 1e-62, 1e-63, 1e-64};
+static inline double power_of_ten(int exponent)
+{
+    return powers_of_ten[exponent - POWER_MIN];
+}
 
 /* (-1)^negative * digits * 10^exponent, and `dropped` digits that are not all in. */
 struct decimal {
@@ -125,77 +125,156 @@ static bool by_library(const char *text, size_t size, bool as_float, double *out
     return isfinite(*out);
 }
 
-/*
- * digits and power are each rounded once, and so is their product: at most 3 half units in the last
- * place of the double, some more for dropped digits. (A product with 10^-n is faster than a quotient.) A float keeps 24 of the 53 bits, so the
- * other 29 say how far the middle between two floats is.
- */
-#define TAIL_MASK   ((UINT64_C(1) << 29) - 1)
-#define TAIL_MIDDLE (UINT64_C(1) << 28)
-#define TAIL_MARGIN UINT64_C(8)
+/* ------------------------------------------------------------------ eight characters at a time */
 
-static bool rounds_safely(double value)
+#define WORD_BYTES 8
+#define EACH_BYTE  UINT64_C(0x0101010101010101)
+
+/* Up to eight characters as one word, the first in its lowest byte, zeros behind them. */
+static inline uint64_t load_word(const char *text, size_t size)
 {
-    if (!(value >= (double)FLT_MIN * 2 && value <= (double)FLT_MAX / 2))
-        return false;
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    const uint64_t tail = bits & TAIL_MASK;
-    return tail < TAIL_MIDDLE - TAIL_MARGIN || tail > TAIL_MIDDLE + TAIL_MARGIN;
+    uint64_t word = 0;
+    if (size == WORD_BYTES) {
+        memcpy(&word, text, sizeof(word));
+        return le64toh(word);
+    }
+    if (size >= 4) { /* two halves that overlap */
+        uint32_t first, last;
+        memcpy(&first, text, sizeof(first));
+        memcpy(&last, text + size - sizeof(last), sizeof(last));
+        return le32toh(first) | (uint64_t)le32toh(last) << (size - sizeof(last)) * 8;
+    }
+    for (size_t i = 0; i < size; i++)
+        word |= (uint64_t)(unsigned char)text[i] << i * 8;
+    return word;
 }
 
-/* What most numbers are: up to DIGITS_MAX characters that are digits, one point and a sign before them. */
+/* 0x80 in each byte that is `wanted`, which is below 0x80. */
+static inline uint64_t find_bytes(uint64_t word, uint64_t wanted)
+{
+    const uint64_t low = EACH_BYTE * 0x7F, other = word ^ EACH_BYTE * wanted;
+    return ~(((other & low) + low) | other | low);
+}
+
+/* Whether each byte is 0..9. */
+static inline bool are_digits(uint64_t word)
+{
+    return (((word + EACH_BYTE * (0x80 - 10)) | word) & EACH_BYTE * 0x80) == 0;
+}
+
+/* Eight digits, each 0..9, the first in the lowest byte: pairs, then fours, then all of them. */
+static inline uint64_t join_digits(uint64_t word)
+{
+    const uint64_t pairs = word * 10 + (word >> 8); /* in each second byte */
+    const uint64_t mask = UINT64_C(0x000000FF000000FF);
+    const uint64_t fours = UINT64_C(100) + (UINT64_C(1000000) << 32);
+    const uint64_t others = UINT64_C(1) + (UINT64_C(10000) << 32);
+    return ((pairs & mask) * fours + (pairs >> 16 & mask) * others) >> 32;
+}
+
+/* Takes "e-04", which most programs write, off the end; *out_exponent stays if it is not there. */
+static inline const char *take_exponent(const char *at, const char *end, int *out_exponent)
+{
+    if (end - at < 5 || (end[-4] | 0x20) != 'e' || (end[-3] != '-' && end[-3] != '+'))
+        return end;
+    const unsigned tens = (unsigned)(end[-2] - '0'), ones = (unsigned)(end[-1] - '0');
+    if (tens > 9 || ones > 9)
+        return end;
+    *out_exponent = (int)(tens * 10 + ones) * (end[-3] == '-' ? -1 : 1);
+    return end - 4;
+}
+
+/*
+ * What most numbers are: a minus, up to DIGITS_MAX digits, a point among them, an exponent of
+ * two digits. Without a branch for each character, for which of them is the last cannot be foreseen.
+ */
 static bool scan_plain(const char *text, size_t size, struct decimal *out)
 {
-    const char *at = text, *const end = text + size;
-    const char *point = NULL;
-    uint64_t digits = 0;
+    const char *at = text, *end = text + size;
     const bool negative = size > 0 && *at == '-';
+    int exponent = 0;
     at += negative;
-    if (at == end || end - at > DIGITS_MAX)
+    end = take_exponent(at, end, &exponent);
+    const ptrdiff_t characters = end - at;
+    if (characters == 0 || characters > DIGITS_MAX + 1)
         return false;
-    for (const char *const first = at; at < end; at++) {
-        const unsigned digit = (unsigned)(*at - '0');
-        if (digit < 10)
-            digits = digits * 10 + digit;
-        else if (*at == '.' && point == NULL && end - first > 1)
-            point = at;
-        else
+    uint64_t digits = 0;
+    bool pointed = false;
+    for (size_t width = (size_t)(characters - 1) % WORD_BYTES + 1; at < end; width = WORD_BYTES) {
+        uint64_t word = (load_word(at, width) ^ EACH_BYTE * '0') << (WORD_BYTES - width) * 8;
+        const uint64_t point = pointed ? 0 : find_bytes(word, '.' ^ '0');
+        uint64_t scale = 100000000;
+        exponent -= pointed ? WORD_BYTES : 0;
+        if (point != 0) { /* what lies before it moves into its place */
+            const uint64_t through = point ^ (point - 1);
+            word = (word & ~through) | (word & through >> 8) << 8;
+            scale = 10000000;
+            exponent -= __builtin_clzll(point) / 8;
+            pointed = true;
+        }
+        if (!are_digits(word))
             return false;
+        digits = digits * scale + join_digits(word);
+        at += width;
     }
-    *out = (struct decimal){.negative = negative,
-                            .digits = digits,
-                            .exponent = point == NULL ? 0 : (int)(point + 1 - end)};
+    if (characters == 1 ? pointed : characters > DIGITS_MAX + pointed)
+        return false;
+    *out = (struct decimal){.negative = negative, .digits = digits, .exponent = exponent};
+    return true;
+}
+
+/*
+ * digits and power are each rounded once, and so is their product: at most 3 half units in the last
+ * place of the double, some more for dropped digits. (A product with 10^-n is faster than a quotient.)
+ * A float keeps 24 of the 53 bits, so the other 29 say how far the middle between two floats is. With
+ * these exponents no product is subnormal as a float, and none too large.
+ */
+#define TAIL_MASK       ((UINT64_C(1) << 29) - 1)
+#define TAIL_MIDDLE     (UINT64_C(1) << 28)
+#define TAIL_MARGIN     UINT64_C(8)
+#define FLOAT_POWER_MAX 19
+_Static_assert(DIGITS_MAX + FLOAT_POWER_MAX < FLT_MAX_10_EXP && POWER_MIN == FLT_MIN_10_EXP,
+               "a float holds all products");
+
+/* False when it takes more than a double to say which float is nearest. */
+static inline bool round_to_float(const struct decimal *number, float *out)
+{
+    if (number->exponent < POWER_MIN || number->exponent > FLOAT_POWER_MAX)
+        return false;
+    double value = (double)(int64_t)number->digits * power_of_ten(number->exponent);
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    if ((bits & TAIL_MASK) - (TAIL_MIDDLE - TAIL_MARGIN) <= 2 * TAIL_MARGIN)
+        return false;
+    bits |= (uint64_t)number->negative << 63; /* a branch would be wrong every other time */
+    memcpy(&value, &bits, sizeof(value));
+    *out = (float)value;
+    return true;
+}
+
+/* Out of line, so that the common case needs no stack for the library's copy. */
+static __attribute__((noinline)) bool parse_any_float(const char *text, size_t size, float *out)
+{
+    struct decimal number;
+    double value;
+    trim(&text, &size);
+    if (!scan_decimal(text, size, &number))
+        return false;
+    if (number.digits == 0)
+        number.exponent = 0;
+    if (round_to_float(&number, out))
+        return true;
+    if (!by_library(text, size, true, &value))
+        return false;
+    *out = (float)value;
     return true;
 }
 
 bool number_parse_float(const char *text, size_t size, float *out)
 {
     struct decimal number;
-    if (!scan_plain(text, size, &number)) {
-        trim(&text, &size);
-        if (!scan_decimal(text, size, &number))
-            return false;
-    }
-    if (number.digits == 0 && !number.dropped) {
-        *out = number.negative ? -0.0F : 0.0F;
-        return true;
-    }
-    double value = (double)number.digits;
-    if (number.exponent < 0 && number.exponent >= -POWER_MAX)
-        value *= inverse_powers_of_ten[-number.exponent];
-    else if (number.exponent > 0 && number.exponent <= POWER_MAX)
-        value *= powers_of_ten[number.exponent];
-    else if (number.exponent != 0)
-        value = 0.0; /* not safe */
-    if (rounds_safely(value)) {
-        *out = (float)(number.negative ? -value : value);
-        return true;
-    }
-    if (!by_library(text, size, true, &value))
-        return false;
-    *out = (float)value;
-    return true;
+    return (scan_plain(text, size, &number) && round_to_float(&number, out)) ||
+           parse_any_float(text, size, out);
 }
 
 bool number_parse_double(const char *text, size_t size, double *out)
@@ -205,13 +284,13 @@ bool number_parse_double(const char *text, size_t size, double *out)
     if (!scan_decimal(text, size, &number))
         return false;
     /* Clinger's case: both factors are exact, so one rounding is the right one. */
-    if (number.digits <= UINT64_C(1) << 53 && !number.dropped && number.exponent >= -22 &&
-        number.exponent <= 22) {
+    if (number.digits <= UINT64_C(1) << 53 && !number.dropped && number.exponent >= -POWER_MAX &&
+        number.exponent <= POWER_MAX) {
         double value = (double)number.digits;
         if (number.exponent < 0)
-            value /= powers_of_ten[-number.exponent];
+            value /= power_of_ten(-number.exponent);
         else
-            value *= powers_of_ten[number.exponent];
+            value *= power_of_ten(number.exponent);
         *out = number.negative ? -value : value;
         return true;
     }
