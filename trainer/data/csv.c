@@ -200,6 +200,27 @@ static inline struct field_end take_field(struct csv_cursor *cursor, char *begin
     return (struct field_end){mark, NULL};
 }
 
+/*
+ * Takes the fields that end with a separator of one byte as far as the block's marks say so: most of them.
+ * Returns where the next field begins, for take_field().
+ */
+static inline char *take_plain(struct csv_cursor *cursor, char *begin, struct csv_field *fields,
+                               size_t fields_max, size_t *count)
+{
+    if (cursor->dialect->separator_bytes != 1)
+        return begin;
+    const char separator = cursor->dialect->separator[0];
+    while (cursor->marks != 0 && *count < fields_max) {
+        char *const mark = cursor->block + __builtin_ctzll(cursor->marks);
+        if (*mark != separator || mark >= cursor->end)
+            break;
+        fields[(*count)++] = (struct csv_field){begin, (size_t)(mark - begin)};
+        cursor->marks &= cursor->marks - 1;
+        begin = mark + 1;
+    }
+    return begin;
+}
+
 /* The record went wrong at `at`; the next one begins after the line break from there on. */
 static void give_up(struct csv_cursor *cursor, const char *at)
 {
@@ -215,6 +236,7 @@ static void take_record(struct csv_cursor *cursor, struct csv_field *fields, siz
     char *begin = cursor->at;
     size_t count = 0;
     for (;;) {
+        begin = take_plain(cursor, begin, fields, fields_max, &count);
         struct csv_field field = {NULL, 0};
         const struct field_end end = take_field(cursor, begin, &field);
         if (end.wrong != NULL) {
@@ -242,11 +264,13 @@ bool csv_next(struct csv_cursor *cursor, struct csv_field *fields, size_t fields
 {
     *problem = (struct csv_problem){.what = NULL};
     while (cursor->at < cursor->stop) {
-        const bool quoted = *cursor->at == '"'; /* an empty field in quotes is a record */
-        cursor->record = cursor->at;
-        cursor->line = cursor->next_line;
-        take_record(cursor, fields, fields_max, out_count, problem);
-        if (*out_count != 1 || fields[0].size > 0 || quoted || cursor->dialect->keeps_empty)
+        struct csv_cursor now = *cursor;    /* a copy can lie in registers */
+        const bool quoted = *now.at == '"'; /* an empty field in quotes is a record */
+        now.record = now.at;
+        now.line = now.next_line;
+        take_record(&now, fields, fields_max, out_count, problem);
+        *cursor = now;
+        if (*out_count != 1 || fields[0].size > 0 || quoted || now.dialect->keeps_empty)
             return true;
     }
     *out_count = 0;
@@ -301,48 +325,91 @@ static const char *record_end(char separator, const char *at, const char *end, b
     return final ? end : NULL;
 }
 
-/* Where looking for records stands: outside of quotes. */
+/* Where looking for whole records stands, by the marks of quotes and line breaks alone. */
 struct cut {
-    const char *at;
+    const char *block, *end;
+    uint64_t marks;
     const char *done; /* behind the last whole record */
 };
 
-/* Passes over the quote that comes next; false when what it opens may go on behind the bytes. */
-static bool pass_quote(struct cut *cut, const char *quote, char separator, const char *end,
-                       bool final)
+static void cut_look(struct cut *cut)
 {
-    cut->at = quote + 1;
-    if (quote > cut->done && quote[-1] != separator)
-        return true; /* inside a field */
-    const char *const closing = closing_quote(quote + 1, end);
-    if (closing != NULL && closing + 1 < end && closing[1] == separator) {
-        cut->at = closing + 1;
-        return true;
+    static const struct csv_dialect quotes_and_lines = {.quotes = true};
+    char last[BLOCK_BYTES] = {0};
+    const char *bytes = cut->block;
+    if (cut->end - bytes < BLOCK_BYTES) { /* nothing is promised behind the bytes */
+        memcpy(last, bytes, (size_t)(cut->end - bytes));
+        bytes = last;
     }
-    if (!final && (closing == NULL || closing + 1 == end))
-        return false; /* not closed yet, or that was the first of two */
-    const char *const next = after_line(closing == NULL ? quote : closing + 1, end, final);
-    if (next != NULL)
-        cut->at = cut->done = next;
-    return next != NULL;
+    cut->marks = marks_of(&quotes_and_lines, bytes);
+}
+
+/* The next quote or line break; NULL at the end. */
+static inline const char *cut_mark(struct cut *cut)
+{
+    while (cut->marks == 0) {
+        if (cut->end - cut->block <= BLOCK_BYTES)
+            return NULL;
+        cut->block += BLOCK_BYTES;
+        cut_look(cut);
+    }
+    const char *const mark = cut->block + __builtin_ctzll(cut->marks);
+    cut->marks &= cut->marks - 1;
+    return mark;
+}
+
+/* The quote that closes the field which has been opened; NULL when more bytes must say which one it is. */
+static const char *cut_closing(struct cut *cut)
+{
+    for (;;) {
+        const char *const mark = cut_mark(cut);
+        if (mark == NULL || mark + 1 == cut->end)
+            return NULL; /* it may be the first of two */
+        if (*mark == '"' && mark[1] != '"')
+            return mark;
+        if (*mark == '"')
+            (void)cut_mark(cut); /* the second of two */
+    }
+}
+
+/* Ends the record after the next line break, whatever lies before that; false when there is none. */
+static bool cut_line(struct cut *cut)
+{
+    for (const char *mark = cut_mark(cut); mark != NULL; mark = cut_mark(cut)) {
+        if (*mark == '\n') {
+            cut->done = mark + 1;
+            return true;
+        }
+    }
+    return false;
 }
 
 size_t csv_cut(const struct csv_dialect *dialect, const char *bytes, size_t size, bool final)
 {
-    const char *const end = bytes + size;
-    struct cut cut = {.at = bytes, .done = bytes};
-    for (;;) {
-        const char *const quote =
-            dialect->quotes ? memchr(cut.at, '"', (size_t)(end - cut.at)) : NULL;
-        const char *const plain = quote != NULL ? quote : end;
-        const char *const line_break = memrchr(cut.at, '\n', (size_t)(plain - cut.at));
-        if (line_break != NULL)
-            cut.done = line_break + 1;
-        if (quote == NULL)
-            return final ? size : (size_t)(cut.done - bytes);
-        if (!pass_quote(&cut, quote, dialect->separator[0], end, final))
-            return (size_t)(cut.done - bytes);
+    if (final)
+        return size;
+    struct cut cut = {.end = bytes + size, .done = bytes};
+    const char *const quote = dialect->quotes ? memchr(bytes, '"', size) : NULL;
+    const size_t plain = quote != NULL ? (size_t)(quote - bytes) : size;
+    const char *const line_break = memrchr(bytes, '\n', plain);
+    if (line_break != NULL)
+        cut.done = line_break + 1;
+    if (quote == NULL)
+        return (size_t)(cut.done - bytes);
+    cut.block = quote;
+    cut_look(&cut);
+    for (const char *mark = cut_mark(&cut); mark != NULL; mark = cut_mark(&cut)) {
+        if (*mark == '\n') {
+            cut.done = mark + 1;
+            continue;
+        }
+        if (mark > cut.done && mark[-1] != dialect->separator[0])
+            continue; /* inside a field */
+        const char *const closing = cut_closing(&cut);
+        if (closing == NULL || (closing[1] != dialect->separator[0] && !cut_line(&cut)))
+            break;
     }
+    return (size_t)(cut.done - bytes);
 }
 
 size_t csv_first(const struct csv_dialect *dialect, const char *bytes, size_t size)
