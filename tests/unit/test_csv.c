@@ -251,6 +251,9 @@ static void nothing_is_cut_off_before_a_record_is_whole(void **state)
     assert_int_equal(csv_cut(&csv, "a\n\"b\"", 5, false),
                      2); /* the quote may be the first of two */
     assert_int_equal(csv_cut(&csv, "a\n\"b\nc\"\nd", 9, false), 8);
+    assert_int_equal(csv_cut(&csv, "\"a\nb\"", 5, false), 0);
+    assert_int_equal(csv_cut(&csv, "a\n\"b\"x\ny", 8, false), 7); /* what went wrong ends there */
+    assert_int_equal(csv_cut(&csv, "a\n\"b\"x", 6, false), 2);
     assert_int_equal(csv_cut(&tsv, "\"a\nb", 4, false), 3);
     assert_int_equal(csv_first(&csv, "\"a\nb\",c\nd\n", 10), 8);
     assert_int_equal(csv_first(&csv, "\"a\nb", 4), 3);

@@ -128,11 +128,60 @@ static void random_numbers_are_rounded_as_the_c_library_rounds_them(void **state
     }
 }
 
+/* Of all that is read eight characters at a time: every length, and a point at every place of it. */
+static void a_point_may_stand_anywhere_in_a_number_of_any_length(void **state)
+{
+    static const char *const ends[] = {"", "e-04", "e+07", "e-38", "E+19", "e5"};
+    (void)state;
+    for (int length = 1; length <= 26; length++) {
+        for (int point = 0; point <= length; point++) {
+            for (size_t end = 0; end < COUNT_OF(ends); end++) {
+                char digits[32] = "", text[64];
+                for (int i = 0; i < length; i++)
+                    digits[i] = (char)('0' + (i * 7 + length + point) % 10);
+                (void)snprintf(text, sizeof(text), "-%.*s.%s%s", point, digits, digits + point,
+                               ends[end]);
+                check_same(text);
+                check_same(text + 1);
+                (void)snprintf(text, sizeof(text), "%s%s", digits, ends[end]);
+                check_same(text);
+            }
+        }
+    }
+}
+
+/* Each character but digits, point, blanks and a sign in front, at every place. */
+static void one_wrong_character_makes_it_no_number(void **state)
+{
+    (void)state;
+    for (size_t length = 1; length <= 20; length++) {
+        for (size_t at = 0; at < length; at++) {
+            for (int wrong = 0; wrong < 256; wrong++) {
+                char text[32] = "0123.456789012345678";
+                float value = 7.0F;
+                if (strchr("0123456789.eE+- \t\r", wrong) != NULL && wrong != '\0')
+                    continue;
+                text[at] = (char)wrong;
+                if (number_parse_float(text, length, &value))
+                    fail_msg("%d at %zu of %zu was taken", wrong, at, length);
+                assert_true(value == 7.0F);
+            }
+        }
+    }
+}
+
 static void what_is_no_decimal_number_is_refused(void **state)
 {
-    static const char *const texts[] = {"",    " ",   "-",   "+",    ".",    "e5",        "1e",
-                                        "1e+", "1 2", "1,5", "0x10", "inf",  "nan",       "1.2.3",
-                                        "--1", "1f",  "abc", "1e5x", "1e5.", "\xC2\xA0 1"};
+    static const char *const texts[] = {"",         " ",          "-",
+                                        "+",        ".",          "e5",
+                                        "1e",       "1e+",        "1 2",
+                                        "1,5",      "0x10",       "inf",
+                                        "nan",      "1.2.3",      "--1",
+                                        "1f",       "abc",        "1e5x",
+                                        "1e5.",     "\xC2\xA0 1", "-.",
+                                        "e-04",     "-e-04",      ".e-04",
+                                        "1e-0x",    "1..5",       "12345678.123456.8",
+                                        "1e-04e-04"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         float single = 7.0F;
@@ -238,6 +287,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chosen_numbers_are_rounded_as_the_c_library_rounds_them),
         cmocka_unit_test(random_numbers_are_rounded_as_the_c_library_rounds_them),
+        cmocka_unit_test(a_point_may_stand_anywhere_in_a_number_of_any_length),
+        cmocka_unit_test(one_wrong_character_makes_it_no_number),
         cmocka_unit_test(what_is_no_decimal_number_is_refused),
         cmocka_unit_test(blanks_around_a_number_are_passed_over),
         cmocka_unit_test(integers_are_taken_within_64_bits_only),

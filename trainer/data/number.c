@@ -22,11 +22,11 @@
 #define POWER_MIN (-37)
 #define POWER_MAX 22
 static const double powers_of_ten[POWER_MAX - POWER_MIN + 1] = {
-    1e-37, 1e-36, 1e-35, 1e-34, 1e-33, 1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26, 1e-25,
-    1e-24, 1e-23, 1e-22, 1e-21, 1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12,
-    1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4,
-    1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21,
-    1e22};
+    1e-37, 1e-36, 1e-35, 1e-34, 1e-33, 1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26,
+    1e-25, 1e-24, 1e-23, 1e-22, 1e-21, 1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14,
+    1e-13, 1e-12, 1e-11, 1e-10, 1e-9,  1e-8,  1e-7,  1e-6,  1e-5,  1e-4,  1e-3,  1e-2,
+    1e-1,  1e0,   1e1,   1e2,   1e3,   1e4,   1e5,   1e6,   1e7,   1e8,   1e9,   1e10,
+    1e11,  1e12,  1e13,  1e14,  1e15,  1e16,  1e17,  1e18,  1e19,  1e20,  1e21,  1e22};
 
 static inline double power_of_ten(int exponent)
 {
@@ -130,7 +130,7 @@ static bool by_library(const char *text, size_t size, bool as_float, double *out
 #define WORD_BYTES 8
 #define EACH_BYTE  UINT64_C(0x0101010101010101)
 
-/* Up to eight characters as one word, the first in its lowest byte, zeros behind them. */
+/* One to eight characters as one word, the first in its lowest byte, zeros behind them. */
 static inline uint64_t load_word(const char *text, size_t size)
 {
     uint64_t word = 0;
@@ -144,9 +144,10 @@ static inline uint64_t load_word(const char *text, size_t size)
         memcpy(&last, text + size - sizeof(last), sizeof(last));
         return le32toh(first) | (uint64_t)le32toh(last) << (size - sizeof(last)) * 8;
     }
-    for (size_t i = 0; i < size; i++)
-        word |= (uint64_t)(unsigned char)text[i] << i * 8;
-    return word;
+    const size_t middle = size / 2, last = size - 1; /* all that there are of one to three */
+    word = (unsigned char)text[0];
+    word |= (uint64_t)(unsigned char)text[middle] << middle * 8;
+    return word | (uint64_t)(unsigned char)text[last] << last * 8;
 }
 
 /* 0x80 in each byte that is `wanted`, which is below 0x80. */
@@ -184,6 +185,23 @@ static inline const char *take_exponent(const char *at, const char *end, int *ou
     return end - 4;
 }
 
+/* The characters of one more word, '0' already off each: digits and, if there was none, a point. */
+static inline bool take_word(struct decimal *number, bool *pointed, uint64_t word)
+{
+    uint64_t scale = 100000000;
+    const uint64_t point = *pointed ? 0 : find_bytes(word, '.' ^ '0');
+    number->exponent -= *pointed ? WORD_BYTES : 0;
+    if (point != 0) { /* what lies before it moves into its place */
+        const uint64_t through = point ^ (point - 1);
+        word = (word & ~through) | (word & through >> 8) << 8;
+        scale = 10000000;
+        number->exponent -= __builtin_clzll(point) / 8;
+        *pointed = true;
+    }
+    number->digits = number->digits * scale + join_digits(word);
+    return are_digits(word);
+}
+
 /*
  * What most numbers are: a minus, up to DIGITS_MAX digits, a point among them, an exponent of
  * two digits. Without a branch for each character, for which of them is the last cannot be foreseen.
@@ -191,36 +209,23 @@ static inline const char *take_exponent(const char *at, const char *end, int *ou
 static bool scan_plain(const char *text, size_t size, struct decimal *out)
 {
     const char *at = text, *end = text + size;
-    const bool negative = size > 0 && *at == '-';
-    int exponent = 0;
-    at += negative;
-    end = take_exponent(at, end, &exponent);
+    struct decimal number = {.negative = size > 0 && *at == '-'};
+    at += number.negative;
+    end = take_exponent(at, end, &number.exponent);
     const ptrdiff_t characters = end - at;
     if (characters == 0 || characters > DIGITS_MAX + 1)
         return false;
-    uint64_t digits = 0;
+    const size_t width = (size_t)(characters - 1) % WORD_BYTES + 1;
+    const uint64_t first = (load_word(at, width) ^ EACH_BYTE * '0') << (WORD_BYTES - width) * 8;
     bool pointed = false;
-    for (size_t width = (size_t)(characters - 1) % WORD_BYTES + 1; at < end; width = WORD_BYTES) {
-        uint64_t word = (load_word(at, width) ^ EACH_BYTE * '0') << (WORD_BYTES - width) * 8;
-        const uint64_t point = pointed ? 0 : find_bytes(word, '.' ^ '0');
-        uint64_t scale = 100000000;
-        exponent -= pointed ? WORD_BYTES : 0;
-        if (point != 0) { /* what lies before it moves into its place */
-            const uint64_t through = point ^ (point - 1);
-            word = (word & ~through) | (word & through >> 8) << 8;
-            scale = 10000000;
-            exponent -= __builtin_clzll(point) / 8;
-            pointed = true;
-        }
-        if (!are_digits(word))
-            return false;
-        digits = digits * scale + join_digits(word);
-        at += width;
-    }
-    if (characters == 1 ? pointed : characters > DIGITS_MAX + pointed)
+    if (!take_word(&number, &pointed, first))
         return false;
-    *out = (struct decimal){.negative = negative, .digits = digits, .exponent = exponent};
-    return true;
+    for (at += width; at < end; at += WORD_BYTES) {
+        if (!take_word(&number, &pointed, load_word(at, WORD_BYTES) ^ EACH_BYTE * '0'))
+            return false;
+    }
+    *out = number;
+    return characters == 1 ? !pointed : characters <= DIGITS_MAX + pointed;
 }
 
 /*
