@@ -260,11 +260,11 @@ json_t *training_spec_encode(const struct job_spec *spec)
     const struct training_spec *training = &spec->training;
     const bool by_steps = training->steps > 0;
     json_t *out = json_pack(
-        "{s:I, s:I, s:I, s:s, s:s, s:b, s:I, s:o, s:o, s:I, s:I, s:I}",
+        "{s:I, s:I, s:I, s:s, s:s, s:s, s:b, s:I, s:o, s:o, s:I, s:I, s:I}",
         by_steps ? "steps" : "epochs", (json_int_t)(by_steps ? training->steps : training->epochs),
-        "batch_size", (json_int_t)training->batch_size, "seed", (json_int_t)training->seed,
-        "precision", precision_names[training->precision], "sync", sync_names[training->sync],
-        "reproducible", training->reproducible, "accumulate_steps",
+        "batch_size", (json_int_t)training->batch_size, "seed", (json_int_t)training->seed, "task",
+        task_names[0], "precision", precision_names[training->precision], "sync",
+        sync_names[training->sync], "reproducible", training->reproducible, "accumulate_steps",
         (json_int_t)training->accumulate_steps, "early_stopping",
         encode_early_stopping(&training->early_stopping), "guards",
         encode_guards(&training->guards), "threads_per_rank",

@@ -27,7 +27,6 @@ struct upload {
     bool is_shard;
     char key[BLOB_KEY_BYTES];
     struct blob_put *put;
-    bool has_digest;
     char expected_sha256[SHA256_HEX_BYTES];
     char sha256[SHA256_HEX_BYTES];
     uint64_t bytes;
@@ -101,9 +100,7 @@ static bool take_digest(struct http_request *request, struct upload *upload)
 {
     static const char name[] = "sha-256=";
     const char *header = http_header(request, "Content-Digest");
-    if (header == NULL)
-        return true;
-    const char *value = strstr(header, name);
+    const char *value = header != NULL ? strstr(header, name) : NULL;
     char text[64] = "";
     uint8_t digest[SHA256_BYTES];
     if (value != NULL) {
@@ -113,11 +110,11 @@ static bool take_digest(struct http_request *request, struct upload *upload)
     }
     if (value == NULL || (!base64_decode(text, digest, SHA256_BYTES))) {
         http_reply_problem(request, 400, "bad_digest",
-                           "Content-Digest: expected sha-256=:<base64>:, got \"%.80s\"", header);
+                           "Content-Digest: expected sha-256=:<base64>:, got \"%.80s\"",
+                           header != NULL ? header : "");
         return false;
     }
     sha256_hex(digest, upload->expected_sha256);
-    upload->has_digest = true;
     return true;
 }
 
@@ -183,8 +180,8 @@ static void make_durable(struct disk_task *task)
 {
     struct http_request *request = task->context;
     struct upload *upload = http_context(request);
-    if (blob_put_commit(upload->put, upload->has_digest ? upload->expected_sha256 : NULL,
-                        upload->sha256, &upload->bytes, &upload->error) != STATUS_OK)
+    if (blob_put_commit(upload->put, upload->expected_sha256, upload->sha256, &upload->bytes,
+                        &upload->error) != STATUS_OK)
         upload->sha256[0] = '\0';
     http_resume(request);
 }

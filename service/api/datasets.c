@@ -45,6 +45,23 @@ void datasets_list(struct http_request *request)
     name_page_end(request, &page, status, &err);
 }
 
+void datasets_get(struct http_request *request)
+{
+    struct error err = {0};
+    struct dataset_row row;
+    CLEANUP(lent_return) struct lent lent = {0};
+    CLEANUP(buf_clear) struct buf body;
+    buf_init(&body, API_ANSWER_BYTES_MAX);
+    struct out out = out_to(&body);
+    if (readers_lend(api_of(request)->readers, &lent, &err) != STATUS_OK ||
+        reader_dataset(lent.state, http_param(request, 0), &row, &err) != STATUS_OK) {
+        http_reply_error(request, &err);
+        return;
+    }
+    write_dataset(&out, &row);
+    http_reply_buf(request, 200, "application/json", &body);
+}
+
 struct registering {
     struct api_call call;
     struct dataset_row row;
@@ -68,8 +85,10 @@ static void registered(struct http_request *request)
     buf_init(&body, API_ANSWER_BYTES_MAX);
     struct out out = out_to(&body);
     write_dataset(&out, &registering->row);
+    char location[16 + BRAIN_NAME_BYTES];
+    snprintf(location, sizeof(location), "/v1/datasets/%s", registering->row.name);
     http_reply_buf(request, 201, "application/json", &body);
-    http_reply_header(request, "Location", "/v1/datasets");
+    http_reply_header(request, "Location", location);
 }
 
 /* Absolute, without "." and ".." segments: nothing that depends on where a program stands. */

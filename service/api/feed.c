@@ -14,7 +14,6 @@
 
 #define STACK_BYTES     (512 * KIB)
 #define SNAPSHOT_ROWS   200 /* jobs or nodes that a new subscriber of a list is told */
-#define FOLLOWERS_MAX   256
 #define FOLLOW_PENDING  (HTTP_STREAM_BYTES_MAX / 2) /* a follower with more unsent waits */
 #define FOLLOW_RETRY_MS 200
 #define LOOK_MS         1000 /* how soon a subscriber that has left makes room */
@@ -55,7 +54,7 @@ struct feed {
     bool overflow;
     struct subscriber *subscribers[FEED_SUBSCRIBERS_MAX];
     size_t subscriber_count;
-    struct follower *followers[FOLLOWERS_MAX];
+    struct follower *followers[FEED_FOLLOWERS_MAX];
     size_t follower_count;
     uint64_t event_number;
 };
@@ -550,7 +549,7 @@ enum status feed_follow(struct feed *feed, struct http_stream *stream, const str
     snprintf(follower->token, sizeof(follower->token), "%s", token);
     follower->log.job = follower->job;
     pthread_mutex_lock(&feed->lock);
-    const bool fits = !feed->stopping && feed->follower_count < FOLLOWERS_MAX;
+    const bool fits = !feed->stopping && feed->follower_count < FEED_FOLLOWERS_MAX;
     if (fits) {
         feed->followers[feed->follower_count++] = follower;
         atomic_fetch_add(&feed->interested, 1);
@@ -560,10 +559,18 @@ enum status feed_follow(struct feed *feed, struct http_stream *stream, const str
     if (fits)
         return STATUS_OK;
     free(follower);
-    return error_set(err, STATUS_BUSY, "%d logs are followed already", FOLLOWERS_MAX);
+    return error_set(err, STATUS_BUSY, "%d logs are followed already", FEED_FOLLOWERS_MAX);
 }
 
 size_t feed_subscribers(struct feed *feed)
 {
     return atomic_load(&feed->interested);
+}
+
+size_t feed_followers(struct feed *feed)
+{
+    pthread_mutex_lock(&feed->lock);
+    const size_t count = feed->follower_count;
+    pthread_mutex_unlock(&feed->lock);
+    return count;
 }

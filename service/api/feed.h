@@ -20,6 +20,7 @@
 #include "service/store/logs.h"
 
 #define FEED_SUBSCRIBERS_MAX 256
+#define FEED_FOLLOWERS_MAX   256 /* of logs */
 #define FEED_TOPICS_MAX      16
 #define FEED_MOVED_MS        100
 #define FEED_HEARTBEAT_MS    15000
@@ -64,6 +65,7 @@ extern const char *const feed_log_names[]; /* stdout, stderr */
 MUST_CHECK enum status feed_follow(struct feed *feed, struct http_stream *stream,
                                    const struct feed_log *log, const char *token,
                                    struct error *err);
-size_t feed_subscribers(struct feed *feed);
+size_t feed_subscribers(struct feed *feed); /* of streams and of logs */
+size_t feed_followers(struct feed *feed);   /* of logs alone */
 
 #endif

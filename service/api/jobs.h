@@ -3,7 +3,10 @@
 
 /* jobs.h - /v1/jobs: submit and retry (jobs_submit.c), read (jobs_read.c), act (jobs_act.c). */
 
-#include "service/http/request.h"
+#include "service/api/object.h"
+
+/* The job of the path, as its caller may see it. */
+object_read_fn jobs_read_one;
 
 void jobs_submit(struct http_request *request);
 void jobs_retry(struct http_request *request);

@@ -11,7 +11,8 @@
 struct job_action {
     struct api_call call;
     char job[ID_BYTES_MAX];
-    int64_t if_revision; /* If-Match; 0: any */
+    const char *if_match;     /* NULL: any revision will do */
+    int64_t refused_revision; /* which it did not match; 0: none */
     struct explanation explanation;
 };
 
@@ -39,71 +40,53 @@ static bool read_row(struct http_request *request, struct job_row *row)
     return false;
 }
 
-static void reply_job(struct http_request *request)
-{
-    struct api *api = api_of(request);
-    struct error err = {0};
-    CLEANUP(lent_return) struct lent lent = {0};
-    CLEANUP(buf_clear) struct buf body;
-    buf_init(&body, API_ANSWER_BYTES_MAX);
-    int64_t revision = 0;
-    if (readers_lend(api->readers, &lent, &err) != STATUS_OK ||
-        job_view_read(&body, api, &lent, http_caller(request), http_param(request, 0), &revision,
-                      &err) != STATUS_OK) {
-        http_reply_error(request, &err);
-        return;
-    }
-    http_reply_buf(request, 202, "application/json", &body);
-}
-
 /* Inside the transaction: is the job still the one that the caller has seen? */
 static enum status check_revision(struct loop_call *call, struct store *store,
                                   const struct brain *brain, struct error *err)
 {
     (void)store;
-    const struct job_action *action = (struct job_action *)(void *)call;
+    struct job_action *action = (struct job_action *)(void *)call;
     const struct job_row *row = brain_job(brain, action->job);
-    if (action->if_revision == 0 || row == NULL || row->revision == action->if_revision)
+    if (row == NULL || object_matches(action->if_match, row->revision))
         return STATUS_OK;
-    return error_set(err, STATUS_CONFLICT, "job %s is at revision %lld, If-Match says %lld",
-                     action->job, (long long)row->revision, (long long)action->if_revision);
+    action->refused_revision = row->revision;
+    return error_set(err, STATUS_CONFLICT, "another revision");
+}
+
+/* The job as it is, if it is still the one that the caller has seen. */
+static void reply_row(struct http_request *request, const struct job_action *action,
+                      const struct job_row *row)
+{
+    if (object_matches(action->if_match, row->revision))
+        object_reply(request, 202, jobs_read_one);
+    else
+        object_refuse_match(request, "job", action->if_match, row->revision);
 }
 
 static void acted(struct http_request *request)
 {
     const struct job_action *action = http_context(request);
-    if (action->call.loop.error.status == STATUS_CONFLICT) {
-        http_reply_problem(request, 412, "precondition_failed", "%s", action->call.loop.error.text);
-        return;
+    struct job_row row;
+    if (action->refused_revision > 0) {
+        object_refuse_match(request, "job", action->if_match, action->refused_revision);
+    } else if (action->call.loop.status == STATUS_NOT_FOUND) {
+        /* It ended meanwhile: asking again for what cannot come is no error. */
+        if (read_row(request, &row))
+            reply_row(request, action, &row);
+    } else if (api_succeeded(request, &action->call)) {
+        object_reply(request, 202, jobs_read_one);
     }
-    /* A job that ended meanwhile: asking again for what cannot come is no error. */
-    if (action->call.loop.status == STATUS_NOT_FOUND || api_succeeded(request, &action->call))
-        reply_job(request);
-}
-
-/* If-Match: "<revision>"; false: replied. */
-static bool take_if_match(struct http_request *request, int64_t *out)
-{
-    const char *header = http_header(request, "If-Match");
-    if (header == NULL || strcmp(header, "*") == 0)
-        return true;
-    char *end = NULL;
-    *out = header[0] == '"' ? strtoll(header + 1, &end, 10) : 0;
-    if (*out > 0 && strcmp(end, "\"") == 0)
-        return true;
-    http_reply_problem(request, 400, "bad_if_match",
-                       "If-Match: expected an ETag of this job, got \"%.64s\"", header);
-    return false;
 }
 
 static void act(struct http_request *request, enum input_kind kind)
 {
     struct job_row row;
     struct job_action *action = action_new(request);
-    if (action == NULL || !take_if_match(request, &action->if_revision) || !read_row(request, &row))
+    if (action == NULL || !object_take_if_match(request, &action->if_match) ||
+        !read_row(request, &row))
         return;
     if (job_state_is_terminal(row.state)) {
-        reply_job(request);
+        reply_row(request, action, &row);
         return;
     }
     action->call.loop.has_input = true;

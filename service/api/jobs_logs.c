@@ -97,10 +97,29 @@ static void reply_text(struct http_request *request, const struct log_query *que
 
 static void reply_following(struct http_request *request, const struct log_query *query)
 {
+    if (feed_followers(api_of(request)->feed) >= FEED_FOLLOWERS_MAX) {
+        http_reply_problem(request, 503, "busy", "%d logs are followed already",
+                           FEED_FOLLOWERS_MAX);
+        return;
+    }
     struct http_stream *stream = http_reply_stream(request, TEXT_TYPE);
     if (stream != NULL && feed_follow(api_of(request)->feed, stream, &query->log,
                                       http_caller(request)->token, NULL) != STATUS_OK)
-        http_stream_release(stream); /* an empty log rather than a broken one: too many follow */
+        http_stream_release(stream); /* ends at once: the last place went to somebody else */
+}
+
+/* The attempt and rank that are asked for; a job that waits is followed into its first attempt. */
+static enum status find_rank(struct log_query *query, const struct job_row *row, struct error *err)
+{
+    if (query->log.attempt > row->attempt)
+        return error_set(err, STATUS_NOT_FOUND, "job %s has no attempt %lld", row->id,
+                         (long long)query->log.attempt);
+    if (query->log.rank >= row->request.ranks)
+        return error_set(err, STATUS_NOT_FOUND, "job %s has %lld ranks, none is %lld", row->id,
+                         (long long)row->request.ranks, (long long)query->log.rank);
+    if (query->log.attempt == 0)
+        query->log.attempt = row->attempt > 0 ? row->attempt : 1;
+    return STATUS_OK;
 }
 
 void jobs_logs(struct http_request *request)
@@ -118,8 +137,8 @@ void jobs_logs(struct http_request *request)
         if (status == STATUS_OK)
             status = job_row_read(&lent, http_caller(request), query.log.job, &row, &err);
     }
-    if (status == STATUS_OK && query.log.attempt == 0)
-        query.log.attempt = row.attempt > 0 ? row.attempt : 1;
+    if (status == STATUS_OK)
+        status = find_rank(&query, &row, &err);
     if (status == STATUS_OK)
         status = find_starts(api, &query, &err);
     if (status != STATUS_OK)

@@ -94,6 +94,7 @@ static bool take_query(struct http_request *request, struct telemetry_query *que
         !http_query_int(request, "rank", 0, INT32_MAX, &query->rank))
         return false;
     query->points = (size_t)points;
+    query->has_to_step = http_query(request, "to_step") != NULL;
     const char *lineage = http_query(request, "lineage");
     *all = lineage != NULL && strcmp(lineage, "all") == 0;
     if (lineage == NULL || *all || strcmp(lineage, "effective") == 0)

@@ -14,8 +14,8 @@
 
 /* ---------------------------------------------------------------- one job, now or when it moves */
 
-static enum status read_job(struct http_request *request, struct buf *body, int64_t *out_revision,
-                            struct error *err)
+enum status jobs_read_one(struct http_request *request, struct buf *body, int64_t *out_revision,
+                          struct error *err)
 {
     struct api *api = api_of(request);
     CLEANUP(lent_return) struct lent lent = {0};
@@ -26,7 +26,7 @@ static enum status read_job(struct http_request *request, struct buf *body, int6
 
 void jobs_get(struct http_request *request)
 {
-    object_get(request, read_job);
+    object_get(request, jobs_read_one);
 }
 
 /* ---------------------------------------------------------------- lists */
@@ -335,7 +335,7 @@ void jobs_model(struct http_request *request)
     char etag[SHA256_HEX_BYTES + 2];
     snprintf(etag, sizeof(etag), "\"%s\"", row.model_file_sha256);
     const char *known = http_header(request, "If-None-Match");
-    if (known != NULL && strstr(known, etag) != NULL) {
+    if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, etag) != NULL)) {
         http_reply_empty(request, 304);
         http_reply_header(request, "ETag", etag);
         return;

@@ -19,6 +19,7 @@ struct submission {
     char *spec;
     char *labels;
     bool dry_run;
+    bool no_dataset;                /* data.root names none */
     struct explanation explanation; /* dry run */
 };
 
@@ -83,6 +84,7 @@ static bool fill(struct submission *submission, const struct job_spec *spec,
         return false;
     input->submit.spec = submission->spec;
     input->submit.labels = submission->labels;
+    input->submit.inexact = spec->training.staleness > 0;
     id_format(job->id, "job", clock_wall_ms(), random_u64());
     snprintf(job->name, sizeof(job->name), "%s", spec->name);
     snprintf(job->project, sizeof(job->project), "%s", spec->project);
@@ -99,7 +101,7 @@ static enum status prepare(struct loop_call *call, struct store *store, const st
 {
     (void)brain;
     struct input_submit *submit = &call->input.submit;
-    const struct submission *submission = (struct submission *)(void *)call;
+    struct submission *submission = (struct submission *)(void *)call;
     const struct http_caller *caller = http_caller(submission->call.request);
     const int64_t wall_ms = clock_wall_ms();
     submit->existing_job[0] = '\0';
@@ -115,10 +117,11 @@ static enum status prepare(struct loop_call *call, struct store *store, const st
     }
     struct dataset_row dataset;
     struct error missing = {0};
-    if (reader_dataset(store_reader(store), submit->job.dataset, &dataset, &missing) != STATUS_OK)
-        return error_set(err, STATUS_INVALID,
-                         "/data/root: expected a registered data set, got \"%s\"",
-                         submit->job.dataset);
+    const enum status found =
+        reader_dataset(store_reader(store), submit->job.dataset, &dataset, &missing);
+    submission->no_dataset = found == STATUS_NOT_FOUND;
+    if (found != STATUS_OK)
+        return error_set(err, found, "%s", missing.text);
     bool created = false;
     if (caller->role == ROLE_OPERATOR)
         return submission->dry_run
@@ -139,7 +142,7 @@ static void keep_row(struct loop_call *call, const struct brain *brain)
 }
 
 static enum status write_job(struct http_request *request, const struct submission *submission,
-                             struct buf *body, struct error *err)
+                             struct buf *body, int64_t *out_revision, struct error *err)
 {
     struct api *api = api_of(request);
     const struct brain_reply *reply = &submission->call.loop.reply;
@@ -151,12 +154,12 @@ static enum status write_job(struct http_request *request, const struct submissi
                                       .labels = submission->labels,
                                       .metrics = "{}"};
         job_view_write_queued(body, api, &view);
+        *out_revision = row->revision;
         return STATUS_OK;
     }
     CLEANUP(lent_return) struct lent lent = {0};
-    int64_t revision = 0;
     TRY(readers_lend(api->readers, &lent, err));
-    return job_view_read(body, api, &lent, http_caller(request), reply->id, &revision, err);
+    return job_view_read(body, api, &lent, http_caller(request), reply->id, out_revision, err);
 }
 
 static void reply_job(struct http_request *request, const struct submission *submission)
@@ -165,7 +168,8 @@ static void reply_job(struct http_request *request, const struct submission *sub
     struct error err = {0};
     CLEANUP(buf_clear) struct buf body;
     buf_init(&body, API_ANSWER_BYTES_MAX);
-    if (write_job(request, submission, &body, &err) != STATUS_OK) {
+    int64_t revision = 0;
+    if (write_job(request, submission, &body, &revision, &err) != STATUS_OK) {
         http_reply_error(request, &err);
         return;
     }
@@ -173,8 +177,20 @@ static void reply_job(struct http_request *request, const struct submission *sub
     snprintf(location, sizeof(location), "/v1/jobs/%s", id);
     http_reply_buf(request, 201, "application/json", &body);
     http_reply_header(request, "Location", location);
+    object_etag(request, revision);
     if (submission->call.loop.reply.replayed)
         http_reply_header(request, "Idempotency-Replayed", "true");
+}
+
+/* Replies if the loop found no such data set: that is the body's fault, and stands at its place. */
+static bool refuse_dataset(struct http_request *request, const struct submission *submission)
+{
+    char got[BRAIN_NAME_BYTES + 16];
+    if (!submission->no_dataset)
+        return false;
+    snprintf(got, sizeof(got), "string \"%s\"", submission->call.loop.input.submit.job.dataset);
+    http_reply_problem_at(request, "invalid", "/data/root", "a registered data set", got);
+    return true;
 }
 
 static void submitted(struct http_request *request)
@@ -189,7 +205,7 @@ static void submitted(struct http_request *request)
                            submission->call.loop.input.submit.existing_job);
         return;
     }
-    if (api_succeeded(request, &submission->call))
+    if (!refuse_dataset(request, submission) && api_succeeded(request, &submission->call))
         reply_job(request, submission);
 }
 
@@ -210,7 +226,7 @@ static enum status ask(struct loop_call *call, struct store *store, const struct
 static void answered(struct http_request *request)
 {
     const struct submission *submission = http_context(request);
-    if (!api_succeeded(request, &submission->call))
+    if (refuse_dataset(request, submission) || !api_succeeded(request, &submission->call))
         return;
     const struct explanation *explanation = &submission->explanation;
     CLEANUP(buf_clear) struct buf body;
@@ -292,11 +308,12 @@ static bool spec_passes(struct http_request *request, const json_t *document, st
     }
     const uint64_t state_bytes = job_spec_state_bytes(spec, 0);
     if (state_bytes > API_BLOB_BYTES_MAX) {
-        http_reply_problem(
-            request, 400, "state_too_large",
-            "a checkpoint of this model has up to %llu bytes, over the %llu that are "
-            "kept without a shared store",
-            (unsigned long long)state_bytes, (unsigned long long)API_BLOB_BYTES_MAX);
+        char text[ERROR_TEXT_BYTES_MAX];
+        snprintf(text, sizeof(text),
+                 "a checkpoint of this model has up to %llu bytes, over the %llu that are kept "
+                 "without a shared store",
+                 (unsigned long long)state_bytes, (unsigned long long)API_BLOB_BYTES_MAX);
+        http_reply_problem_at(request, "state_too_large", "/model", text, "");
         return false;
     }
     return true;

@@ -138,12 +138,29 @@ void nodes_list(struct http_request *request)
 struct node_action {
     struct api_call call;
     char node[ID_BYTES_MAX];
+    const char *if_match;     /* NULL: any revision will do */
+    int64_t refused_revision; /* which it did not match; 0: none */
 };
+
+/* Inside the transaction: is the node still the one that the caller has seen? */
+static enum status check_revision(struct loop_call *call, struct store *store,
+                                  const struct brain *brain, struct error *err)
+{
+    (void)store;
+    struct node_action *action = (struct node_action *)(void *)call;
+    const struct node_row *row = brain_node(brain, action->node);
+    if (row == NULL || object_matches(action->if_match, row->revision))
+        return STATUS_OK;
+    action->refused_revision = row->revision;
+    return error_set(err, STATUS_CONFLICT, "another revision");
+}
 
 static void acted(struct http_request *request)
 {
     const struct node_action *action = http_context(request);
-    if (api_succeeded(request, &action->call))
+    if (action->refused_revision > 0)
+        object_refuse_match(request, "node", action->if_match, action->refused_revision);
+    else if (api_succeeded(request, &action->call))
         object_reply(request, 202, read_node);
 }
 
@@ -156,7 +173,10 @@ static void act(struct http_request *request, enum input_kind kind)
     }
     http_set_context(request, action, free);
     snprintf(action->node, sizeof(action->node), "%s", http_param(request, 0));
+    if (!object_take_if_match(request, &action->if_match))
+        return;
     action->call.loop.has_input = true;
+    action->call.loop.prepare = check_revision;
     action->call.loop.input.kind = kind;
     action->call.loop.input.node = action->node;
     api_run(request, &action->call, acted);

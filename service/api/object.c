@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "service/api/watch.h"
@@ -11,12 +12,82 @@ struct wait {
     uint64_t hold;
 };
 
-static void reply(struct http_request *request, unsigned code, struct buf *body, int64_t revision)
+/* ---------------------------------------------------------------- entity tags */
+
+void object_etag(struct http_request *request, int64_t revision)
 {
     char etag[32];
     snprintf(etag, sizeof(etag), "\"%lld\"", (long long)revision);
-    http_reply_buf(request, code, "application/json", body);
     http_reply_header(request, "ETag", etag);
+}
+
+/* One entity tag of a list, as it stands there. */
+struct tag {
+    const char *text; /* what is between the quotes */
+    size_t size;
+    bool weak;
+};
+
+/* Moves *cursor past the next tag and what separates it; false at what is none. */
+static bool next_tag(const char **cursor, struct tag *out)
+{
+    const char *at = *cursor + strspn(*cursor, ", \t");
+    out->weak = at[0] == 'W' && at[1] == '/';
+    at += out->weak ? 2 : 0;
+    if (*at != '"')
+        return false;
+    out->text = at + 1;
+    out->size = strcspn(out->text, "\"");
+    if (out->text[out->size] != '"')
+        return false;
+    at = out->text + out->size + 1;
+    at += strspn(at, " \t");
+    if (*at != ',' && *at != '\0')
+        return false;
+    *cursor = at;
+    return true;
+}
+
+bool object_take_if_match(struct http_request *request, const char **out)
+{
+    const char *header = http_header(request, "If-Match");
+    *out = header != NULL && strcmp(header, "*") != 0 ? header : NULL;
+    struct tag tag;
+    const char *cursor = header;
+    bool passes = *out == NULL || next_tag(&cursor, &tag);
+    while (passes && *out != NULL && cursor[strspn(cursor, ", \t")] != '\0')
+        passes = next_tag(&cursor, &tag);
+    if (!passes)
+        http_reply_problem(request, 400, "bad_if_match",
+                           "If-Match: expected * or ETags such as \"41\", got \"%.64s\"", header);
+    return passes;
+}
+
+bool object_matches(const char *if_match, int64_t revision)
+{
+    char wanted[24];
+    struct tag tag;
+    const int size = snprintf(wanted, sizeof(wanted), "%lld", (long long)revision);
+    bool found = if_match == NULL;
+    while (!found && next_tag(&if_match, &tag)) /* a weak tag matches nothing (RFC 9110) */
+        found = !tag.weak && tag.size == (size_t)size && memcmp(tag.text, wanted, tag.size) == 0;
+    return found;
+}
+
+void object_refuse_match(struct http_request *request, const char *what, const char *if_match,
+                         int64_t revision)
+{
+    http_reply_problem(request, 412, "precondition_failed",
+                       "%s %s is at revision %lld, If-Match says %.64s", what,
+                       http_param(request, 0), (long long)revision, if_match);
+}
+
+/* ---------------------------------------------------------------- GET */
+
+static void reply(struct http_request *request, unsigned code, struct buf *body, int64_t revision)
+{
+    http_reply_buf(request, code, "application/json", body);
+    object_etag(request, revision);
 }
 
 void object_reply(struct http_request *request, unsigned code, object_read_fn *read)

@@ -6,9 +6,11 @@
 #include "service/http/request.h"
 
 void datasets_list(struct http_request *request);
+void datasets_get(struct http_request *request);
 void datasets_put(struct http_request *request);
 
 void tokens_list(struct http_request *request);
+void tokens_get(struct http_request *request);
 void tokens_create(struct http_request *request);
 void tokens_delete(struct http_request *request);
 

@@ -167,7 +167,8 @@ static void reply_embedded(struct http_request *request, const char *name)
 {
     const struct embedded_file *file = embedded_find(name);
     if (file == NULL) {
-        http_reply_problem(request, 404, "not_found", "there is no file %.100s", name);
+        http_reply_problem(request, 404, "not_found", "there is no file %.100s",
+                           strchr(name, '/') + 1);
         return;
     }
     http_reply_static(request, 200, type_of(name), file->start, (size_t)(file->end - file->start));

@@ -53,6 +53,23 @@ void tokens_list(struct http_request *request)
     name_page_end(request, &page, status, &err);
 }
 
+void tokens_get(struct http_request *request)
+{
+    struct error err = {0};
+    struct token_row row;
+    CLEANUP(lent_return) struct lent lent = {0};
+    CLEANUP(buf_clear) struct buf body;
+    buf_init(&body, API_ANSWER_BYTES_MAX);
+    struct out out = out_to(&body);
+    if (readers_lend(api_of(request)->readers, &lent, &err) != STATUS_OK ||
+        reader_token(lent.state, http_param(request, 0), &row, &err) != STATUS_OK) {
+        http_reply_error(request, &err);
+        return;
+    }
+    write_token(&out, &row, NULL);
+    http_reply_buf(request, 200, "application/json", &body);
+}
+
 struct token_change {
     struct api_call call;
     struct token_row row;

@@ -58,6 +58,7 @@ struct input_submit {
         job;          /* id, name, project, request, hashes, key, retry_of, submitted_by are set */
     const char *spec; /* canonical text: goes into the effect */
     const char *labels; /* JSON object text */
+    bool inexact;       /* the spec itself gives up the same bits, as bounded staleness does */
     /* Looked up by the loop: the job that holds this (project, key) already, or "". */
     char existing_job[ID_BYTES_MAX];
     char existing_body_sha256[BRAIN_SHA_BYTES];

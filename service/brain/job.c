@@ -70,7 +70,7 @@ void job_submit(struct brain *brain, const struct brain_input *input)
     row->state = JOB_QUEUED;
     row->reason = REASON_NONE;
     row->attempt = 0;
-    row->bit_exact = true;
+    row->bit_exact = !submit->inexact;
     row->crash_step = -1;
     row->created_at_ms = brain->wall_ms;
     row->revision = ++brain->revision;

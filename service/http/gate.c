@@ -43,16 +43,48 @@ static bool sizes_pass(struct http_request *request)
     return true;
 }
 
-/* A proxy before us could take one of the two for the body's end, and we the other. */
+struct header_count {
+    const char *name;
+    int count;
+};
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    (void)kind;
+    (void)value;
+    struct header_count *wanted = context;
+    wanted->count += strcasecmp(name, wanted->name) == 0 ? 1 : 0;
+    return MHD_YES;
+}
+
+static bool stands_once(struct http_request *request, const char *name)
+{
+    struct header_count header = {.name = name};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &header);
+    if (header.count < 2)
+        return true;
+    http_reply_problem(request, 400, "bad_request", "header %s stands there %d times", name,
+                       header.count);
+    return false;
+}
+
+/* A proxy before us could take one for the body's end, or its host, and we the other. */
 static bool framing_passes(struct http_request *request)
 {
-    if (http_header(request, "Content-Length") == NULL ||
-        http_header(request, "Transfer-Encoding") == NULL)
-        return true;
-    http_reply_problem(request, 400, "bad_length",
-                       "expected Content-Length or Transfer-Encoding, got both");
-    request->close = true;
-    return false;
+    const char *transfer = http_header(request, "Transfer-Encoding");
+    bool passes = stands_once(request, "Host") && stands_once(request, "Content-Length");
+    if (passes && transfer != NULL && http_header(request, "Content-Length") != NULL) {
+        http_reply_problem(request, 400, "bad_length",
+                           "expected Content-Length or Transfer-Encoding, got both");
+        passes = false;
+    } else if (passes && transfer != NULL && strcasecmp(transfer, "chunked") != 0) {
+        http_reply_problem(request, 501, "unsupported_encoding",
+                           "expected Transfer-Encoding chunked, got \"%.64s\"", transfer);
+        passes = false;
+    }
+    request->close = request->close || !passes;
+    return passes;
 }
 
 /*

@@ -134,7 +134,7 @@ bool http_body_json(struct http_request *request, json_t **out)
     struct error err = {0};
     if (json_parse(request->body.data, request->body.size, out, &err) == STATUS_OK)
         return true;
-    http_reply_problem(request, 400, "bad_json", "%s", err.text);
+    http_reply_problem_at(request, "bad_json", "", err.text, "");
     return false;
 }
 
@@ -321,19 +321,49 @@ void http_reply_error(struct http_request *request, const struct error *error)
                        "%s", error->text);
 }
 
+static void reply_bad_body(struct http_request *request, const char *word, char *detail,
+                           json_t *errors)
+{
+    json_t *problem = problem_new(request, 400, word, detail);
+    if (problem == NULL) {
+        make_printable(detail);
+        problem = problem_new(request, 400, word, detail);
+    }
+    if (problem != NULL)
+        json_object_set_new(problem, "errors", errors);
+    else
+        json_decref(errors);
+    reply_problem_json(request, 400, problem);
+}
+
 void http_reply_problems(struct http_request *request, const struct json_problems *problems)
 {
     struct error err = {0};
     if (json_problems_status(problems, &err) == STATUS_OK)
         error_set(&err, STATUS_INVALID, "the body is not valid");
-    json_t *problem = problem_new(request, 400, "invalid", err.text);
-    if (problem == NULL) {
-        make_printable(err.text);
-        problem = problem_new(request, 400, "invalid", err.text);
+    reply_bad_body(request, "invalid", err.text, json_problems_encode(problems));
+}
+
+void http_reply_problem_at(struct http_request *request, const char *word, const char *pointer,
+                           const char *expected, const char *got)
+{
+    char detail[ERROR_TEXT_BYTES_MAX];
+    char wanted[ERROR_TEXT_BYTES_MAX];
+    char given[ERROR_TEXT_BYTES_MAX];
+    snprintf(wanted, sizeof(wanted), "%s", expected);
+    snprintf(given, sizeof(given), "%s", got);
+    if (got[0] != '\0')
+        snprintf(detail, sizeof(detail), "%s: expected %s, got %s", pointer, expected, got);
+    else
+        snprintf(detail, sizeof(detail), "%s", expected);
+    json_t *error =
+        json_pack("{s:s, s:s, s:s}", "pointer", pointer, "expected", wanted, "got", given);
+    if (error == NULL) { /* a piece of the body that is no UTF-8 */
+        make_printable(wanted);
+        make_printable(given);
+        error = json_pack("{s:s, s:s, s:s}", "pointer", pointer, "expected", wanted, "got", given);
     }
-    if (problem != NULL)
-        json_object_set_new(problem, "errors", json_problems_encode(problems));
-    reply_problem_json(request, 400, problem);
+    reply_bad_body(request, word, detail, json_pack("[o*]", error));
 }
 
 /* ---------------------------------------------------------------- life */

@@ -93,6 +93,9 @@ void http_reply_problem(struct http_request *request, unsigned code, const char 
 void http_reply_error(struct http_request *request, const struct error *error);
 /* 400 with every problem that the decoder found. */
 void http_reply_problems(struct http_request *request, const struct json_problems *problems);
+/* 400 about one place of the body; `got` "": `expected` is the whole message. */
+void http_reply_problem_at(struct http_request *request, const char *word, const char *pointer,
+                           const char *expected, const char *got);
 /* The HTTP code of a status. */
 unsigned http_code_of_status(enum status status);
 

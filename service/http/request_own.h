@@ -36,6 +36,7 @@ struct http_request {
     struct http_caller caller;
     int64_t received_boot_ms;
     int64_t received_mono_ms;
+    bool is_head; /* answered as GET, without the body */
     bool target_too_long;
     char *target; /* path, NUL, query: split and unescaped in place */
     char *text;   /* unescaped parameters and queries point in here */

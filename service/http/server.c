@@ -148,8 +148,9 @@ static enum MHD_Result refuse(struct http_request *request)
 static int64_t announced_length(const struct http_request *request)
 {
     const char *length = http_header(request, "Content-Length");
-    if (http_header(request, "Transfer-Encoding") != NULL)
-        return -1;
+    const char *transfer = http_header(request, "Transfer-Encoding");
+    if (transfer != NULL) /* what is not chunked ends with the connection alone */
+        return strcasecmp(transfer, "chunked") == 0 ? -1 : INT64_MAX;
     return length != NULL ? strtoll(length, NULL, 10) : 0;
 }
 
@@ -158,6 +159,7 @@ static enum MHD_Result headers_are_here(struct http_request *request, const char
     struct http_server *server = request->server;
     request->received_boot_ms = clock_boot_ms();
     request->received_mono_ms = clock_mono_ms();
+    request->is_head = strcmp(method, "HEAD") == 0;
     expect(request->connection, PACE_BODY);
     if (atomic_load(&server->is_leaving)) {
         http_reply_problem(request, 503, "stopping", "the server is about to stop");

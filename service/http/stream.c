@@ -76,6 +76,11 @@ static void wake(struct http_stream *stream)
 
 struct http_stream *http_reply_stream(struct http_request *request, const char *type)
 {
+    if (request->is_head) { /* the library would end a body that it must not begin */
+        http_reply_empty(request, 200);
+        http_reply_header(request, "Content-Type", type);
+        return NULL;
+    }
     struct http_stream *stream = calloc(1, sizeof(*stream));
     if (stream == NULL) {
         http_reply_problem(request, 503, "no_memory", "out of memory");

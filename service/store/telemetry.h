@@ -119,7 +119,8 @@ struct telemetry_query {
     const char *const *names; /* NULL: all */
     size_t name_count;
     size_t points; /* at most so many buckets a series; 0: TELEMETRY_QUERY_POINTS_MAX */
-    int64_t from_step, to_step; /* both included; to_step 0: no upper end */
+    int64_t from_step, to_step; /* both included */
+    bool has_to_step;           /* else no upper end */
     int64_t rank;               /* -1: of each attempt the lowest rank that has the name */
     /*
      * Effective lineage: all attempts of the job, ascending; an attempt's points above any later attempt's

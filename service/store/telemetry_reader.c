@@ -142,7 +142,7 @@ static void add_source(struct telemetry_reader *reader, const struct telemetry_q
         return;
     struct source source = *found;
     source.from_step = query->from_step;
-    source.to_step = query->to_step > 0 ? query->to_step : INT64_MAX;
+    source.to_step = query->has_to_step ? query->to_step : INT64_MAX;
     if (query->lineage != NULL &&
         !lineage_steps(query, source.attempt, &source.from_step, &source.to_step))
         return;

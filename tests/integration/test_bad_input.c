@@ -429,6 +429,13 @@ static const struct exact exact_cases[] = {
     {"GET", "/v1/jobs/%s/attempts?cursor=x", NULL, 400, "bad_query", NULL, "cursor"},
     {"GET", "/v1/jobs/%s/metrics?points=0", NULL, 400, "bad_query", NULL, "points"},
     {"GET", "/v1/jobs/%s/metrics?lineage=some", NULL, 400, "bad_query", NULL, "effective or all"},
+    {"POST", "/v1/tokens", "{'role': ", 400, "bad_json", "", "line 1"},
+    {"POST", "/v1/datasets", "{'name': 'a', 'name': 'b'}", 400, "bad_json", "", "duplicate"},
+    {"GET", "/v1/jobs/%s/logs?attempt=1", NULL, 404, "not_found", NULL, "no attempt 1"},
+    {"GET", "/v1/jobs/%s/logs?rank=9", NULL, 404, "not_found", NULL, "none is 9"},
+    {"GET", "/v1/jobs/%s/logs?rank=9&follow=true", NULL, 404, "not_found", NULL, "none is 9"},
+    {"GET", "/v1/datasets/atlantis", NULL, 404, "not_found", NULL, "atlantis"},
+    {"GET", "/v1/tokens/tok_nope", NULL, 404, "not_found", NULL, "tok_nope"},
     {"GET", "/v1/jobs/%s/logs?tail=-1", NULL, 400, "bad_query", NULL, "tail"},
     {"GET", "/v1/jobs/%s/logs?stream=x", NULL, 400, "bad_query", NULL, "stdout or stderr"},
     {"GET", "/v1/jobs/%s/logs?follow=yes", NULL, 400, "bad_query", NULL, "true or false"},
@@ -530,11 +537,16 @@ static void a_wrong_spec_is_told_where(void **state)
 static void a_data_set_that_nobody_registered_is_refused(void **state)
 {
     (void)state;
-    json_t *spec = cluster_spec("wrong");
-    cluster_spec_set(spec, "data.root", json_string("atlantis"));
-    CLEANUP(json_cleanup) json_t *problem = NULL;
-    assert_int_equal(cluster_request(cluster, "POST", "/v1/jobs", spec, &problem), 400);
-    assert_non_null(strstr(json_string_value(json_object_get(problem, "detail")), "atlantis"));
+    static const char *const paths[] = {"/v1/jobs", "/v1/jobs?dry_run=true"};
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        json_t *spec = cluster_spec("wrong");
+        cluster_spec_set(spec, "data.root", json_string("atlantis"));
+        CLEANUP(json_cleanup) json_t *problem = NULL;
+        assert_int_equal(cluster_request(cluster, "POST", paths[i], spec, &problem), 400);
+        assert_non_null(strstr(json_string_value(json_object_get(problem, "detail")), "atlantis"));
+        const json_t *first = json_array_get(json_object_get(problem, "errors"), 0);
+        assert_string_equal(json_string_value(json_object_get(first, "pointer")), "/data/root");
+    }
 }
 
 static void a_submitter_reaches_its_own_project_alone(void **state)

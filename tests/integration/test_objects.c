@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "tests/integration/cluster.h"
 
@@ -192,6 +193,126 @@ static void a_checkpoint_shows_how_old_its_state_was_when_it_was_committed(void 
                      number(json_array_get(items, count - 1), "lag_ms"));
 }
 
+/* ---------------------------------------------------------------- changing what one has seen */
+
+static long act_if(struct cluster *cluster, const char *path, const char *if_match)
+{
+    char header[128];
+    CLEANUP(buf_clear) struct buf answer;
+    buf_init(&answer, MIB);
+    snprintf(header, sizeof(header), "If-Match: %s", if_match);
+    const char *const headers[] = {header, NULL};
+    struct http_exchange exchange = {
+        .method = "POST", .path = path, .headers = headers, .out_body = &answer};
+    return cluster_request_raw(cluster, cluster_token(cluster), &exchange);
+}
+
+/* Asks once with each form of an outdated tag, then with the right one among others. */
+static void check_if_match(struct cluster *cluster, const char *object, const char *action)
+{
+    char path[128];
+    char tags[128];
+    snprintf(path, sizeof(path), "%s/%s", object, action);
+    CLEANUP(json_cleanup) json_t *shown = cluster_get(cluster, "%s", object);
+    const long long revision = number(shown, "revision");
+    assert_int_equal(act_if(cluster, path, "41"), 400);
+    assert_int_equal(act_if(cluster, path, "\"1\" \"2\""), 400);
+    assert_int_equal(act_if(cluster, path, "\"1\""), 412);
+    assert_int_equal(act_if(cluster, path, "\"1\", \"no revision\""), 412);
+    snprintf(tags, sizeof(tags), "W/\"%lld\"", revision);
+    assert_int_equal(act_if(cluster, path, tags), 412);
+    CLEANUP(json_cleanup) json_t *same = cluster_get(cluster, "%s", object);
+    assert_int_equal(number(same, "revision"), revision);
+    snprintf(tags, sizeof(tags), "\"1\", \"%lld\"", revision);
+    assert_int_equal(act_if(cluster, path, tags), 202);
+    assert_int_equal(act_if(cluster, path, "*"), 202);
+}
+
+static void a_change_of_another_revision_is_refused(void **state)
+{
+    struct cluster *cluster = *state;
+    char job[ID_BYTES_MAX];
+    char object[96];
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("waits");
+    cluster_spec_set(spec, "resources.ranks", json_integer(9)); /* it stays queued */
+    cluster_submit(cluster, spec, job);
+    snprintf(object, sizeof(object), "/v1/jobs/%s", job);
+    check_if_match(cluster, object, "cancel");
+    check_if_match(cluster, object, "cancel"); /* it has ended */
+    snprintf(object, sizeof(object), "/v1/nodes/%s", cluster_node_id(cluster, 2));
+    json_decref(
+        until_free(cluster, cluster_get(cluster, "/v1/nodes/%s", cluster_node_id(cluster, 2))));
+    check_if_match(cluster, object, "drain");
+    check_if_match(cluster, object, "undrain");
+    cluster_wait_node(cluster, 2, "ready", 20000);
+}
+
+/* POSTs and gets what the answer's Location names: the same object, under the same tag if it has one. */
+static void check_made(struct cluster *cluster, const char *path, json_t *body, const char *key)
+{
+    CLEANUP(buf_clear) struct buf made_text;
+    CLEANUP(buf_clear) struct buf got_text;
+    buf_init(&made_text, MIB);
+    buf_init(&got_text, MIB);
+    CLEANUP(free_cleanup) char *text = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    struct http_exchange exchange = {.method = "POST",
+                                     .path = path,
+                                     .body = text,
+                                     .body_bytes = strlen(text),
+                                     .out_body = &made_text};
+    assert_int_equal(cluster_request_raw(cluster, cluster_token(cluster), &exchange), 201);
+    struct http_exchange again = {
+        .method = "GET", .path = exchange.out_location, .out_body = &got_text};
+    assert_int_equal(cluster_request_raw(cluster, cluster_token(cluster), &again), 200);
+    CLEANUP(json_cleanup) json_t *made = json_loads(made_text.data, 0, NULL);
+    CLEANUP(json_cleanup) json_t *got = json_loads(got_text.data, 0, NULL);
+    assert_non_null(json_object_get(made, key));
+    assert_true(json_equal(json_object_get(made, key), json_object_get(got, key)));
+    assert_null(json_object_get(got, "token")); /* a secret is told once */
+    assert_string_equal(exchange.out_etag, again.out_etag);
+}
+
+static void what_was_made_is_found_at_its_location(void **state)
+{
+    struct cluster *cluster = *state;
+    json_t *spec = cluster_spec("found");
+    cluster_spec_set(spec, "resources.ranks", json_integer(9));
+    check_made(cluster, "/v1/jobs", spec, "id");
+    check_made(cluster, "/v1/tokens", json_pack("{s:s}", "role", "viewer"), "id");
+    check_made(cluster, "/v1/datasets", json_pack("{s:s, s:s}", "name", "found", "path", "/tmp"),
+               "path");
+}
+
+static void a_job_of_stale_gradients_promises_no_same_bits(void **state)
+{
+    struct cluster *cluster = *state;
+    for (int staleness = 0; staleness < 2; staleness++) {
+        char job[ID_BYTES_MAX];
+        CLEANUP(json_cleanup) json_t *spec = cluster_spec("stale");
+        cluster_spec_set(spec, "resources.ranks", json_integer(9));
+        cluster_spec_set(spec, "training.sync", json_string("parameter_server"));
+        cluster_spec_set(spec, "training.staleness", json_integer(staleness));
+        cluster_submit(cluster, spec, job);
+        CLEANUP(json_cleanup) json_t *shown = cluster_get(cluster, "/v1/jobs/%s", job);
+        assert_int_equal(json_is_true(json_object_get(shown, "bit_exact")), staleness == 0);
+        cluster_post(cluster, "/v1/jobs/%s/cancel", job);
+    }
+}
+
+static void metrics_up_to_step_0_are_none(void **state)
+{
+    struct cluster *cluster = *state;
+    char job[ID_BYTES_MAX];
+    CLEANUP(json_cleanup) json_t *spec = cluster_spec("steps");
+    cluster_submit(cluster, spec, job);
+    json_decref(cluster_wait_state(cluster, job, "succeeded", 30000));
+    CLEANUP(json_cleanup) json_t *all = cluster_get(cluster, "/v1/jobs/%s/metrics", job);
+    CLEANUP(json_cleanup) json_t *none = cluster_get(cluster, "/v1/jobs/%s/metrics?to_step=0", job);
+    assert_true(json_object_size(all) > 0);
+    assert_int_equal(json_object_size(none), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +322,10 @@ int main(void)
         cmocka_unit_test(objects_have_the_fields_of_the_contract),
         cmocka_unit_test(the_end_of_a_job_shows_its_last_step_also_after_a_restart),
         cmocka_unit_test(a_checkpoint_shows_how_old_its_state_was_when_it_was_committed),
+        cmocka_unit_test(a_change_of_another_revision_is_refused),
+        cmocka_unit_test(what_was_made_is_found_at_its_location),
+        cmocka_unit_test(a_job_of_stale_gradients_promises_no_same_bits),
+        cmocka_unit_test(metrics_up_to_step_0_are_none),
     };
     return cmocka_run_group_tests(tests, cluster_setup, cluster_teardown);
 }

@@ -90,9 +90,9 @@ static void append_path(struct buf *out, const char *path)
     static const struct {
         const char *name;
         const char *value;
-    } values[] = {{"{id}", id},        {"{job}", job},   {"{attempt}", "1"},
-                  {"{step}", "100"},   {"{shard}", "0"}, {"{name}", "model.safetensors"},
-                  {"{file}", "app.js"}};
+    } values[] = {{"{id}", id},         {"{job}", job},        {"{attempt}", "1"},
+                  {"{step}", "100"},    {"{shard}", "0"},      {"{name}", "model.safetensors"},
+                  {"{file}", "app.js"}, {"{dataset}", "other"}};
     while (*path != '\0') {
         size_t size = strcspn(path, "{");
         buf_append(out, path, size);
@@ -344,11 +344,13 @@ static void what_is_said_of_the_rest_is_declared(void **state)
         .json = json_pack("{s:s, s:s}", "name", "other", "path",
                           cluster_dataset_dir(cluster, "mnist-small")));
     ASK("GET", "/v1/datasets", .code = 200);
+    ASK("GET", "/v1/datasets/{dataset}", .code = 200);
     CLEANUP(json_cleanup)
     json_t *token = ask((struct question){
         "POST", "/v1/tokens", .json = json_pack("{s:s}", "role", "viewer"), .code = 201});
     take_text(token, "id", id, sizeof(id));
     ASK("GET", "/v1/tokens", .code = 200);
+    ASK("GET", "/v1/tokens/{id}", .code = 200);
     ASK("DELETE", "/v1/tokens/{id}", .code = 204);
     ASK("GET", "/v1/stream", "?topics=nodes", .code = 200);
     ASK("GET", "/v1/version", .code = 200);
@@ -450,9 +452,21 @@ static void post_result(void)
                           (int)strlen(MODEL), "metrics", "loss", 0.5));
 }
 
+/* The Content-Digest header of these bytes; of the caller's own memory. */
+static const char *digest_header(const char *bytes, char out[128])
+{
+    uint8_t digest[SHA256_BYTES];
+    char text[64];
+    sha256_of(bytes, strlen(bytes), digest);
+    base64_encode(digest, sizeof(digest), text);
+    snprintf(out, 128, "Content-Digest: sha-256=:%s:", text);
+    return out;
+}
+
 static void what_an_agent_hears_is_declared(void **state)
 {
     (void)state;
+    char header[128];
     char query[160];
     char line[256];
     join(node);
@@ -467,10 +481,16 @@ static void what_an_agent_hears_is_declared(void **state)
     ASK("POST", "/v1/agent/logs", query, "application/octet-stream", .text = "hello\n",
         .code = 200);
     static const char shard[] = "/v1/agent/checkpoints/{job}/{attempt}/{step}/{shard}";
-    ASK("PUT", shard, "?of=1", "application/octet-stream", .text = SHARD, .code = 201);
+    ASK("PUT", shard, "?of=1", "application/octet-stream", .text = SHARD, .code = 400);
+    ASK("PUT", shard, "?of=1", "application/octet-stream", digest_header("other bytes", header),
+        .text = SHARD, .code = 400);
+    ASK("PUT", shard, "?of=1", "application/octet-stream", digest_header(SHARD, header),
+        .text = SHARD, .code = 201);
     ASK("GET", shard, "?of=1", .code = 200);
     ASK("PUT", "/v1/agent/artifacts/{job}/{attempt}/{name}", NULL, "application/octet-stream",
-        .text = MODEL, .code = 201);
+        .text = MODEL, .code = 400);
+    ASK("PUT", "/v1/agent/artifacts/{job}/{attempt}/{name}", NULL, "application/octet-stream",
+        digest_header(MODEL, header), .text = MODEL, .code = 201);
     post_result();
     ASK("POST", "/v1/agent/sync", .code = 409,
         .json = json_pack("{s:i, s:s, s:i, s:[], s:[]}", "session", 1, "boot_id", "boot", "seq", 1,
@@ -485,7 +505,9 @@ static void the_first_of_two_shards_is_accepted_as_declared(void **state)
     join(node);
     submit(1, job);
     sync_until_desired();
-    ASK("PUT", shard, "?of=2", "application/octet-stream", .text = SHARD, .code = 202);
+    char header[128];
+    ASK("PUT", shard, "?of=2", "application/octet-stream", digest_header(SHARD, header),
+        .text = SHARD, .code = 202);
 }
 
 /* ---------------------------------------------------------------- problems, and that none was left out */

@@ -2,6 +2,7 @@
 
 #include "tests/unit/brain_fixture.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void a_gang_succeeds_when_result_and_every_exit_are_known(void **state)
@@ -129,6 +130,22 @@ static void every_revision_of_a_node_reaches_its_agent(void **state)
     assert_int_equal(fixture_effect(f, EFFECT_DESIRED, 0)->node.revision, node->revision);
 }
 
+/* As with bounded staleness: where the sums fall depends on who is late. */
+static void a_job_whose_spec_gives_the_same_bits_up_says_so(void **state)
+{
+    struct fixture *f = *state;
+    struct brain_input input = {.kind = INPUT_JOB_SUBMIT};
+    (void)snprintf(input.submit.job.id, ID_BYTES_MAX, "job_stale");
+    input.submit.job.request = fixture_request(1);
+    input.submit.spec = "{}";
+    input.submit.labels = "{}";
+    input.submit.inexact = true;
+    fixture_step(f, &input);
+    assert_false(brain_job(f->brain, "job_stale")->bit_exact);
+    const struct job_request request = fixture_request(1);
+    assert_true(brain_job(f->brain, fixture_submit(f, &request))->bit_exact);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +157,7 @@ int main(void)
         TEST(a_queued_job_waits_until_slots_come),
         TEST(a_nodes_revision_moves_with_state_slots_and_wish_but_not_with_syncs),
         TEST(every_revision_of_a_node_reaches_its_agent),
+        TEST(a_job_whose_spec_gives_the_same_bits_up_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -338,6 +338,14 @@ static void every_refusal_is_a_problem_with_its_code(void **state)
          "POST /echo HTTP/1.1\r\n" HOST
          "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
          400, "bad_length", "Connection: close"},
+        {"a length twice",
+         "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400,
+         "bad_request", "Connection: close"},
+        {"a host twice", "GET /plain HTTP/1.1\r\n" HOST "Host: evil.example\r\n\r\n", 400,
+         "bad_request", "Connection: close"},
+        {"a length that only the connection's end tells",
+         "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n{}", 501,
+         "unsupported_encoding", "Connection: close"},
         {"chunked too large",
          "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
          "30\r\n012345678901234567890123456789012345678901234567\r\n"

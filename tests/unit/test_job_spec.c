@@ -140,7 +140,7 @@ static void the_smallest_spec_is_completed_with_defaults(void **state)
         "\"early_stopping\":null,\"eval_every_epochs\":1,"
         "\"guards\":{\"loss_spike\":0.0,\"on_nan\":\"fail\",\"replica_check_steps\":0},"
         "\"metrics_every_steps\":20,\"precision\":\"fp32\",\"reproducible\":false,\"seed\":1,"
-        "\"steps\":10,\"sync\":\"allreduce\",\"threads_per_rank\":1}}");
+        "\"steps\":10,\"sync\":\"allreduce\",\"task\":\"train\",\"threads_per_rank\":1}}");
     free(canonical);
 }
 

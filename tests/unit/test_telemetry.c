@@ -270,7 +270,8 @@ static void a_range_of_steps_and_names_is_all_that_comes(void **state)
     append(*state, &line, 1);
     static const char *const names[] = {"loss", "unknown"};
     ask(*state,
-        (struct telemetry_query){.names = names, .name_count = 2, .from_step = 20, .to_step = 30},
+        (struct telemetry_query){
+            .names = names, .name_count = 2, .from_step = 20, .to_step = 30, .has_to_step = true},
         &answer);
     assert_int_equal(answer.series, 1);
     assert_string_equal(answer.names[0], "loss");
