@@ -279,14 +279,12 @@ bool csv_next(struct csv_cursor *cursor, struct csv_field *fields, size_t fields
 
 /* ------------------------------------------------------------------ where records end */
 
-/* After the line break from `at` on; NULL if there is none and more may come. */
-static const char *after_line(const char *at, const char *end, bool final)
+/* After the line break from `at` on, or the end. */
+static const char *after_line(const char *at, const char *end)
 {
     assert(at <= end);
     const char *const line_break = memchr(at, '\n', (size_t)(end - at));
-    if (line_break != NULL)
-        return line_break + 1;
-    return final ? end : NULL;
+    return line_break != NULL ? line_break + 1 : end;
 }
 
 /* The quote that closes a field, from inside it; NULL when it isn't there. */
@@ -300,29 +298,24 @@ static const char *closing_quote(const char *at, const char *end)
     }
 }
 
-/*
- * The end of the record that begins at `at`, by the rules of take_record(); NULL if it does not lie
- * within the bytes and more may come.
- */
-static const char *record_end(char separator, const char *at, const char *end, bool final)
+/* The end of the record that begins at `at`, by the rules of take_record(). */
+static const char *record_end(char separator, const char *at, const char *end)
 {
     while (at < end) {
         if (*at == '"') {
             const char *const closing = closing_quote(at + 1, end);
             if (closing == NULL)
-                return final ? after_line(at, end, true) : NULL;
+                return after_line(at, end);
             at = closing + 1;
-            if (at == end)
-                break; /* it may be the first of two */
-            if (*at != separator)
-                return after_line(at, end, final); /* its own line break, or what was wrong */
+            if (at == end || *at != separator)
+                return after_line(at, end); /* its own line break, or what was wrong */
         }
         while (at < end && *at != separator && *at != '\n')
             at++;
         if (at < end && *at++ == '\n')
             return at;
     }
-    return final ? end : NULL;
+    return end;
 }
 
 /* Where looking for whole records stands, by the marks of quotes and line breaks alone. */
@@ -414,8 +407,7 @@ size_t csv_cut(const struct csv_dialect *dialect, const char *bytes, size_t size
 
 size_t csv_first(const struct csv_dialect *dialect, const char *bytes, size_t size)
 {
-    const char *const end = dialect->quotes
-                                ? record_end(dialect->separator[0], bytes, bytes + size, true)
-                                : after_line(bytes, bytes + size, true);
+    const char *const end = dialect->quotes ? record_end(dialect->separator[0], bytes, bytes + size)
+                                            : after_line(bytes, bytes + size);
     return (size_t)(end - bytes);
 }

@@ -1,6 +1,7 @@
 /*
- * split.c - by hash at once; by time after finding the border with a radix selection: 16 bits of the key a
- * pass, so that no pass holds more than a table of counts, however many records there are.
+ * split.c - by hash at once; by time after finding the border. One pass keeps the keys and chooses among
+ * them; where they are too many to be kept, passes count them by 65,536 bins, and the bin that holds the
+ * border is what the next pass looks at. Three do for times that are spread evenly, and five are the most.
  */
 #include "trainer/data/split.h"
 
@@ -36,20 +37,29 @@ static uint64_t hash_of(const struct record_cell *cell)
 
 /* ------------------------------------------------------------------ the border by time */
 
+/*
+ * Each pass counts the keys of a range by bins, and keeps them while they are few enough. If they are, the
+ * border is chosen among them. If not, the next range is the bin that holds it, and no wider than the keys
+ * that came.
+ */
 struct search {
     const struct data_fit *fit;
     struct split *split;
-    int shift;       /* bits below the ones that this pass counts */
-    uint64_t prefix; /* the bits above, found by earlier passes */
+    uint64_t low, high; /* the range: both belong to it */
+    int shift;          /* of a key's distance from `low`, to its bin */
     bool has_numbers, has_texts;
-    int64_t capacity; /* of ties_before */
+    uint64_t least, most; /* of the keys in the range */
+    int64_t count;        /* of them */
+    uint64_t *keys;       /* (count) in the order of their records, NULL when there are too many */
+    int64_t keys_capacity;
+    int64_t chunk_capacity;
     uint64_t bins[RADIX_BINS];
 };
 
 struct search_part {
     bool has_numbers, has_texts;
-    int64_t ties;
-    uint64_t bins[RADIX_BINS];
+    uint64_t *keys; /* (count) of the chunk, in the range */
+    int64_t count, capacity;
 };
 
 /* Of a record that counts; *out_counts is false for one that is left out. */
@@ -68,8 +78,22 @@ static enum status key_of(const struct search *search, const struct record *reco
     return STATUS_OK;
 }
 
-static enum status count_key(void *context, void *part_of_chunk, const struct record *record,
-                             struct error *err)
+/* Room for `count` values of eight bytes; what is there stays. */
+static enum status reserve(void **values, int64_t *capacity, int64_t count, struct error *err)
+{
+    if (count <= *capacity)
+        return STATUS_OK;
+    const int64_t wanted = count > *capacity * 2 ? count : *capacity * 2;
+    void *const grown = realloc(*values, (size_t)wanted * sizeof(uint64_t));
+    if (grown == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "%lld times to split by", (long long)wanted);
+    *values = grown;
+    *capacity = wanted;
+    return STATUS_OK;
+}
+
+static enum status take_key(void *context, void *part_of_chunk, const struct record *record,
+                            struct error *err)
 {
     const struct search *search = context;
     struct search_part *part = part_of_chunk;
@@ -80,18 +104,58 @@ static enum status count_key(void *context, void *part_of_chunk, const struct re
         return STATUS_OK;
     part->has_texts |= is_text;
     part->has_numbers |= !is_text;
-    const int above = search->shift + RADIX_BITS;
-    if (above == KEY_BITS || key >> above == search->prefix >> above)
-        part->bins[key >> search->shift & (RADIX_BINS - 1)]++;
+    if (key < search->low || key > search->high)
+        return STATUS_OK;
+    void *keys = part->keys;
+    TRY(reserve(&keys, &part->capacity, part->count + 1, err));
+    part->keys = keys;
+    part->keys[part->count++] = key;
     return STATUS_OK;
 }
 
-static enum status merge_counts(void *context, void *part_of_chunk, int64_t chunk,
-                                struct error *err)
+/* Counts anew, in the range that is set. */
+static void begin_range(struct search *search)
+{
+    const uint64_t width = search->high - search->low;
+    const int bits = width == 0 ? 0 : KEY_BITS - __builtin_clzll(width);
+    search->shift = bits > RADIX_BITS ? bits - RADIX_BITS : 0;
+    search->least = UINT64_MAX;
+    search->most = 0;
+    search->count = 0;
+    memset(search->bins, 0, sizeof(search->bins));
+}
+
+static void count_key(struct search *search, uint64_t key)
+{
+    if (key < search->low || key > search->high)
+        return;
+    search->bins[(key - search->low) >> search->shift]++;
+    search->least = key < search->least ? key : search->least;
+    search->most = key > search->most ? key : search->most;
+    search->count++;
+}
+
+static enum status keep_keys(struct search *search, const struct search_part *part,
+                             struct error *err)
+{
+    const int64_t before = search->count;
+    for (int64_t i = 0; i < part->count; i++)
+        count_key(search, part->keys[i]);
+    if (search->count > search->split->keys_max || part->count == 0)
+        return STATUS_OK;
+    void *keys = search->keys;
+    TRY(reserve(&keys, &search->keys_capacity, search->count, err));
+    search->keys = keys;
+    memcpy(search->keys + before, part->keys, (size_t)part->count * sizeof(part->keys[0]));
+    return STATUS_OK;
+}
+
+/* ties_before[chunk + 1] is, until the border is known, how many keys of the range lie before that chunk. */
+static enum status merge_keys(void *context, void *part_of_chunk, int64_t chunk, struct error *err)
 {
     struct search *search = context;
     struct search_part *part = part_of_chunk;
-    (void)chunk;
+    struct split *split = search->split;
     search->has_numbers |= part->has_numbers;
     search->has_texts |= part->has_texts;
     if (search->has_numbers && search->has_texts)
@@ -100,95 +164,109 @@ static enum status merge_counts(void *context, void *part_of_chunk, int64_t chun
             "column \"%s\": some times are numbers and some are RFC 3339: they have no "
             "common order",
             search->fit->columns[search->split->column].name);
-    for (int i = 0; i < RADIX_BINS; i++)
-        search->bins[i] += part->bins[i];
-    memset(part->bins, 0, sizeof(part->bins));
-    return STATUS_OK;
-}
-
-static enum status count_tie(void *context, void *part_of_chunk, const struct record *record,
-                             struct error *err)
-{
-    const struct search *search = context;
-    struct search_part *part = part_of_chunk;
-    uint64_t key = 0;
-    bool is_text = false, counts = false;
-    TRY(key_of(search, record, &key, &is_text, &counts, err));
-    part->ties += counts && key == search->split->train_until;
-    return STATUS_OK;
-}
-
-/* ties_before[chunk + 1] is what lies before the chunk behind this one. */
-static enum status merge_ties(void *context, void *part_of_chunk, int64_t chunk, struct error *err)
-{
-    struct search *search = context;
-    struct search_part *part = part_of_chunk;
-    struct split *split = search->split;
-    if (chunk + 2 > search->capacity) {
-        const int64_t capacity = search->capacity == 0 ? 64 : search->capacity * 2;
-        int64_t *const grown =
-            realloc(split->ties_before, (size_t)capacity * sizeof(split->ties_before[0]));
-        if (grown == NULL)
-            return error_set(err, STATUS_NO_MEMORY, "%lld chunks", (long long)chunk);
-        split->ties_before = grown;
-        search->capacity = capacity;
-    }
+    void *before = split->ties_before;
+    TRY(reserve(&before, &search->chunk_capacity, chunk + 2, err));
+    split->ties_before = before;
+    TRY(keep_keys(search, part, err));
     if (chunk == 0)
         split->ties_before[0] = 0;
-    split->ties_before[chunk + 1] = split->ties_before[chunk] + part->ties;
+    split->ties_before[chunk + 1] = search->count;
     split->chunk_count = chunk + 1;
-    part->ties = 0;
+    part->count = 0;
     return STATUS_OK;
 }
 
-/* The bin that holds the record of this rank (from 1); the ranks in bins before it are taken off. */
-static uint64_t find_bin(const struct search *search, int64_t *rank)
+static void end_keys(void *part_of_chunk)
 {
-    for (uint64_t bin = 0; bin < RADIX_BINS; bin++) {
-        if (*rank <= (int64_t)search->bins[bin])
-            return bin;
-        *rank -= (int64_t)search->bins[bin];
+    struct search_part *part = part_of_chunk;
+    free(part->keys);
+}
+
+static enum status changed(const struct records *records, struct error *err)
+{
+    return error_set(err, STATUS_CONFLICT, "%s changed while it was read", records_path(records));
+}
+
+static enum status count_range(struct search *search, const struct records *records,
+                               const struct records_policy *policy, struct error *err)
+{
+    static const struct records_pass pass = {sizeof(struct search_part), records_begin_nothing,
+                                             take_key, merge_keys, end_keys};
+    struct records_skipped skipped;
+    begin_range(search);
+    search->split->passes++;
+    return records_run(records, &pass, search, policy, 0, &skipped, err);
+}
+
+/* Makes the range the bin that holds the key of this rank (from 1); ranks below it are taken off. */
+static bool narrow(struct search *search, int64_t *rank)
+{
+    uint64_t bin = 0;
+    while (bin<RADIX_BINS && * rank>(int64_t) search->bins[bin])
+        *rank -= (int64_t)search->bins[bin++];
+    if (bin == RADIX_BINS)
+        return false;
+    const uint64_t low = search->low + (bin << search->shift);
+    const uint64_t high = low + ((UINT64_C(1) << search->shift) - 1);
+    search->low = low > search->least ? low : search->least;
+    search->high = high < search->most ? high : search->most;
+    return true;
+}
+
+/* Chooses among the keys that were kept; then the range is one key, and its ties are known chunk by chunk. */
+static bool choose_kept(struct search *search, int64_t *rank)
+{
+    const int64_t kept = search->count;
+    while (search->low < search->high) {
+        if (!narrow(search, rank))
+            return false;
+        begin_range(search);
+        for (int64_t i = 0; i < kept; i++)
+            count_key(search, search->keys[i]);
     }
-    return RADIX_BINS;
+    int64_t *const before = search->split->ties_before;
+    int64_t ties = 0, at = 0;
+    for (int64_t chunk = 0; chunk < search->split->chunk_count; chunk++) {
+        for (; at < before[chunk + 1]; at++)
+            ties += search->keys[at] == search->low;
+        before[chunk + 1] = ties;
+    }
+    return true;
 }
 
 static enum status find_border(struct search *search, const struct records *records,
                                const struct records_policy *policy, double test_share,
                                struct error *err)
 {
-    static const struct records_pass count = {sizeof(struct search_part), records_begin_nothing,
-                                              count_key, merge_counts, records_end_nothing};
-    static const struct records_pass tie = {sizeof(struct search_part), records_begin_nothing,
-                                            count_tie, merge_ties, records_end_nothing};
-    struct records_skipped skipped;
-    int64_t rank = 0; /* of the last training record among those with the prefix so far */
-    int64_t ties = 0;
-    for (int shift = KEY_BITS - RADIX_BITS; shift >= 0; shift -= RADIX_BITS) {
-        search->shift = shift;
-        memset(search->bins, 0, sizeof(search->bins));
-        TRY(records_run(records, &count, search, policy, 0, &skipped, err));
-        if (shift == KEY_BITS - RADIX_BITS) {
-            int64_t all = 0;
-            for (int i = 0; i < RADIX_BINS; i++)
-                all += (int64_t)search->bins[i];
-            if (all < 2)
-                return error_set(err, STATUS_INVALID, "%s: %lld records cannot be split by time",
-                                 records_path(records), (long long)all);
-            const int64_t test = llround(test_share * (double)all);
-            rank = all - (test < 1 ? 1 : test >= all ? all - 1 : test);
-        }
-        const uint64_t bin = find_bin(search, &rank);
-        if (bin == RADIX_BINS)
-            return error_set(err, STATUS_CONFLICT, "%s changed while it was read",
-                             records_path(records));
-        search->prefix |= bin << shift;
-        ties = (int64_t)search->bins[bin];
+    struct split *split = search->split;
+    search->high = UINT64_MAX;
+    TRY(count_range(search, records, policy, err));
+    const int64_t all = search->count;
+    if (all < 2)
+        return error_set(err, STATUS_INVALID,
+                         "%s: expected at least 2 records to split by time, "
+                         "got %lld",
+                         records_path(records), (long long)all);
+    const int64_t test = llround(test_share * (double)all);
+    int64_t rank = all - (test < 1      ? 1
+                          : test >= all ? all - 1
+                                        : test); /* of the last training one */
+    while (search->count > split->keys_max && search->low < search->high) {
+        if (!narrow(search, &rank))
+            return changed(records, err);
+        TRY(count_range(search, records, policy, err));
     }
-    search->split->train_until = search->prefix;
-    search->split->train_ties = rank;
-    if (rank == ties)
-        return STATUS_OK;
-    return records_run(records, &tie, search, policy, 0, &skipped, err);
+    if (search->count <= split->keys_max && !choose_kept(search, &rank))
+        return changed(records, err);
+    if (rank > search->count)
+        return changed(records, err);
+    split->train_until = search->low;
+    split->train_ties = rank;
+    if (rank == search->count) {
+        free(split->ties_before);
+        split->ties_before = NULL;
+    }
+    return STATUS_OK;
 }
 
 /* ------------------------------------------------------------------ both ways */
@@ -215,7 +293,10 @@ enum status split_open(const struct data_spec *spec, const struct data_fit *fit,
         return error_set(err, STATUS_NO_MEMORY, "split by time");
     search->fit = fit;
     search->split = out;
+    if (out->keys_max == 0)
+        out->keys_max = SPLIT_KEYS_MAX;
     const enum status status = find_border(search, records, policy, spec->split.test_share, err);
+    free(search->keys);
     free(search);
     return status;
 }

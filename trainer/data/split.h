@@ -18,8 +18,12 @@
 #include "trainer/data/fit.h"
 #include "trainer/data/records.h"
 
+#define SPLIT_KEYS_MAX (INT64_C(1) << 21) /* times that are held in memory at once: 16 MiB */
+
 struct split {
-    int by; /* enum split_by */
+    int by;           /* enum split_by */
+    int64_t keys_max; /* time: 0 for SPLIT_KEYS_MAX */
+    int passes;       /* time: over the file, that finding the border took */
     size_t column;
     uint64_t test_below; /* hash: below it is the test part */
     uint64_t
@@ -30,7 +34,10 @@ struct split {
     int64_t chunk_count;
 };
 
-/* A zeroed split first. Makes as many passes as it takes. Freed by split_clear(). */
+/*
+ * A zeroed split first, or one with nothing but `keys_max`. By time it makes a pass, and some more if there are
+ * more than keys_max records. Freed by split_clear().
+ */
 MUST_CHECK enum status split_open(const struct data_spec *spec, const struct data_fit *fit,
                                   const struct records *records,
                                   const struct records_policy *policy, struct split *out,
