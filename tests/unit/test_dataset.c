@@ -348,6 +348,38 @@ static void a_damaged_or_cut_cache_file_is_replaced(void **state)
                  "decoded data no longer has the checksum it was written with");
 }
 
+static void what_a_killed_process_left_is_cleared_away_by_the_next_one(void **state)
+{
+    struct fixture *f = *state;
+    char path[256], left[300];
+    write_file(f, "x", good_features, sizeof(good_features));
+    write_file(f, "y", good_labels, sizeof(good_labels));
+    check_good(f);
+    assert_true(cache_file(f, path) != 0);
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(left, sizeof(left), "%s.tmp", path);
+    const int fd = open(left, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "half", 4), 4);
+    assert_int_equal(close(fd), 0);
+
+    check_good(f);
+
+    assert_int_equal(access(left, F_OK), -1);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+static void a_pipe_is_no_data_file_and_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    char path[256];
+    write_file(f, "y", good_labels, sizeof(good_labels));
+    (void)snprintf(path, sizeof(path), "%s/x", f->root);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(open_part(f), STATUS_INVALID);
+    assert_non_null(strstr(f->err.text, "/x: expected a regular file, got a pipe"));
+}
+
 static void processes_that_start_together_decode_once(void **state)
 {
     struct fixture *f = *state;
@@ -385,6 +417,8 @@ int main(void)
         TEST(a_warm_start_uses_the_file_that_is_there),
         TEST(a_changed_source_is_decoded_anew_and_old_mappings_stay),
         TEST(a_damaged_or_cut_cache_file_is_replaced),
+        TEST(what_a_killed_process_left_is_cleared_away_by_the_next_one),
+        TEST(a_pipe_is_no_data_file_and_is_not_waited_for),
         TEST(processes_that_start_together_decode_once),
     };
     return cmocka_run_group_tests_name("dataset", tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -153,6 +154,42 @@ static void check_damage(struct fixture *f, const char *word)
     write_plain(f, file.data, file.size);
     assert_int_equal(drain(f), STATUS_INVALID);
     assert_non_null(strstr(f->err.text, "damaged"));
+    long long byte = 0, bytes = 0, decoded = 0;
+    const bool behind = strstr(f->err.text, ": behind byte ") != NULL;
+    const char *const place = strstr(f->err.text, "byte ");
+    assert_non_null(place);
+    assert_int_equal(
+        sscanf(place, "byte %lld of %lld, after %lld decoded ones", &byte, &bytes, &decoded), 3);
+    assert_true(behind ? byte <= (long long)file.size / 4 : byte > (long long)file.size / 4);
+    assert_int_equal(bytes, file.size);
+    assert_true(decoded < DOCUMENT_BYTES);
+}
+
+/* A stream that is whole but for its checksum, and one with something behind it. */
+static void damage_at_the_end_is_named_by_its_byte_of_the_file(void **state)
+{
+    struct fixture *f = *state;
+    char wanted[200];
+    CLEANUP(buf_clear) struct buf file;
+    buf_init(&file, MIB);
+    write_gzip(f, "1,2\n3,4\n", 8);
+    assert_ok(fs_read_file(f->path, &file, &f->err), &f->err);
+    const int bytes = (int)file.size;
+    file.data[bytes - 6] ^= 0x55;
+    write_plain(f, file.data, file.size);
+    assert_int_equal(drain(f), STATUS_INVALID);
+    (void)snprintf(wanted, sizeof(wanted),
+                   "%s: byte %d of %d, after 8 decoded ones: damaged: incorrect data check",
+                   f->path, bytes - 4, bytes);
+    assert_string_equal(f->err.text, wanted);
+    file.data[bytes - 6] ^= 0x55;
+    buf_append_text(&file, "text");
+    write_plain(f, file.data, file.size);
+    assert_int_equal(drain(f), STATUS_INVALID);
+    (void)snprintf(wanted, sizeof(wanted),
+                   "%s: byte %d of %d, after 8 decoded ones: damaged: incorrect header check",
+                   f->path, bytes + 2, bytes + 4);
+    assert_string_equal(f->err.text, wanted);
 }
 
 static void cut_and_damaged_streams_are_refused_by_path_and_byte(void **state)
@@ -170,7 +207,13 @@ static void what_is_no_regular_file_is_refused(void **state)
     struct fixture *f = *state;
     struct source *source = NULL;
     assert_int_equal(source_open(f->folder, &source, &f->err), STATUS_INVALID);
+    assert_non_null(strstr(f->err.text, ": expected a regular file, got a folder"));
     assert_null(source);
+    f->err = (struct error){.status = STATUS_OK};
+    assert_int_equal(mkfifo(f->path, 0600), 0); /* which nobody writes to */
+    assert_int_equal(source_open(f->path, &source, &f->err), STATUS_INVALID);
+    assert_non_null(strstr(f->err.text, ": expected a regular file, got a pipe"));
+    assert_int_equal(unlink(f->path), 0);
     f->err = (struct error){.status = STATUS_OK};
     assert_int_equal(source_open(f->path, &source, &f->err), STATUS_NOT_FOUND);
 }
@@ -277,6 +320,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(cut_and_damaged_streams_are_refused_by_path_and_byte,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damage_at_the_end_is_named_by_its_byte_of_the_file, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_regular_file_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(chunks_do_not_depend_on_the_compression, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_header_is_taken_alone_and_a_byte_order_mark_passed_over,

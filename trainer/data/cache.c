@@ -26,6 +26,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "trainer/data/data.h"
+#include "trainer/data/source.h"
 
 #define CACHE_MAGIC        "repdata2"
 #define CACHE_HEADER_BYTES 4096
@@ -92,6 +93,7 @@ static enum status source_look(const char *path, struct source_state *out, struc
     struct stat found;
     if (stat(path, &found) != 0)
         return error_set_errno(err, status_of_errno(errno), errno, "data file %s", path);
+    TRY(source_check_kind(path, found.st_mode, err));
     *out = (struct source_state){
         .bytes = found.st_size,
         .modified_ns = (int64_t)found.st_mtim.tv_sec * 1000000000 + found.st_mtim.tv_nsec,
@@ -300,17 +302,19 @@ static void writer_cleanup(const struct dataset_writer *writer)
         (void)unlink(writer->path); /* best effort: a leftover harms nobody */
 }
 
+/* One name, for one process at a time decodes: what a killed one has left is cleared away by the next. */
 static enum status writer_open(struct dataset_writer *writer, const char *path, struct error *err)
 {
-    TRY(fs_path(writer->path, sizeof(writer->path), err, "%s.tmp-XXXXXX", path));
-    writer->fd = mkostemp(writer->path, O_CLOEXEC);
+    TRY(fs_path(writer->path, sizeof(writer->path), err, "%s.tmp", path));
+    (void)unlink(writer->path); /* open() says what is wrong */
+    writer->fd = open(writer->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (writer->fd < 0) {
         const int errnum = errno;
         error_set_errno(err, status_of_errno(errnum), errnum, "create %s", writer->path);
         writer->path[0] = '\0';
         return status_of_errno(errnum);
     }
-    if (fchmod(writer->fd, 0644) != 0)
+    if (fchmod(writer->fd, 0644) != 0) /* whatever the umask is: other users' ranks map it, too */
         return error_set_errno(err, status_of_errno(errno), errno, "chmod %s", writer->path);
     return STATUS_OK;
 }

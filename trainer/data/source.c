@@ -29,7 +29,8 @@ struct source {
     char path[PATH_MAX];
     int fd;
     int64_t file_bytes;
-    int64_t offset;
+    int64_t offset;    /* decoded bytes given out */
+    int64_t input_end; /* compressed: bytes of the file that have come into `input` */
     enum source_compression compression;
     z_stream inflate;
     bool inflate_ready;
@@ -74,20 +75,31 @@ static enum status read_file(struct source *source, void *out, size_t size, size
 static enum status refill(struct source *source, struct error *err)
 {
     source->input_at = 0;
-    return read_file(source, source->input, sizeof(source->input), &source->input_bytes, err);
+    source->input_bytes = 0;
+    TRY(read_file(source, source->input, sizeof(source->input), &source->input_bytes, err));
+    source->input_end += (int64_t)source->input_bytes;
+    return STATUS_OK;
 }
 
-static enum status damaged(const struct source *source, const char *why, struct error *err)
+/*
+ * A stream that cannot be decoded: where in the file, for that is what its writer or a copy went wrong at, and how
+ * many decoded bytes are whole. zlib stops at the byte that cannot be; zstd says of the bytes that it was given only
+ * that something is wrong.
+ */
+static enum status refuse(const struct source *source, const char *what, const char *why,
+                          struct error *err)
 {
-    return error_set(err, STATUS_INVALID, "%s: byte %lld: damaged: %s", source->path,
-                     (long long)source->offset, why);
+    const int64_t taken = source->input_end - (int64_t)(source->input_bytes - source->input_at);
+    const bool within = source->compression == SOURCE_ZSTD && taken < source->input_end;
+    return error_set(err, STATUS_INVALID, "%s: %sbyte %lld of %lld, after %lld decoded ones: %s%s",
+                     source->path, within ? "behind " : "", (long long)taken,
+                     (long long)source->file_bytes, (long long)source->offset, what, why);
 }
 
 static enum status cut_off(const struct source *source, struct error *err)
 {
-    return error_set(err, STATUS_INVALID, "%s: byte %lld: the file ends within its %s stream",
-                     source->path, (long long)source->offset,
-                     source->compression == SOURCE_GZIP ? "gzip" : "zstd");
+    return refuse(source, "the file ends within its ",
+                  source->compression == SOURCE_GZIP ? "gzip stream" : "zstd stream", err);
 }
 
 /* Decodes what the input holds, at most `size` bytes. */
@@ -96,7 +108,7 @@ static enum status step_gzip(struct source *source, void *out, size_t size, size
 {
     z_stream *stream = &source->inflate;
     if (source->between && inflateReset(stream) != Z_OK)
-        return damaged(source, "zlib does not start again", err);
+        return refuse(source, "damaged: ", "zlib does not start again", err);
     source->between = false;
     stream->next_in = source->input + source->input_at;
     stream->avail_in = (uInt)(source->input_bytes - source->input_at);
@@ -104,12 +116,13 @@ static enum status step_gzip(struct source *source, void *out, size_t size, size
     const size_t room = size < UINT_MAX ? size : UINT_MAX;
     stream->avail_out = (uInt)room;
     const int code = inflate(stream, Z_NO_FLUSH);
-    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
-        return damaged(source, stream->msg != NULL ? stream->msg : zError(code), err);
     source->input_at = source->input_bytes - stream->avail_in;
     source->between = code == Z_STREAM_END;
     *out_got = room - stream->avail_out;
-    return STATUS_OK;
+    if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR)
+        return STATUS_OK;
+    source->offset += (int64_t)*out_got; /* they were whole */
+    return refuse(source, "damaged: ", stream->msg != NULL ? stream->msg : zError(code), err);
 }
 
 static enum status step_zstd(struct source *source, void *out, size_t size, size_t *out_got,
@@ -118,9 +131,10 @@ static enum status step_zstd(struct source *source, void *out, size_t size, size
     ZSTD_inBuffer input = {source->input, source->input_bytes, source->input_at};
     ZSTD_outBuffer output = {out, size, 0};
     const size_t left = ZSTD_decompressStream(source->zstd, &output, &input);
-    if (ZSTD_isError(left))
-        return damaged(source, ZSTD_getErrorName(left), err);
     source->input_at = input.pos;
+    source->offset += ZSTD_isError(left) ? (int64_t)output.pos : 0;
+    if (ZSTD_isError(left))
+        return refuse(source, "damaged: ", ZSTD_getErrorName(left), err);
     source->between = left == 0;
     *out_got = output.pos;
     return STATUS_OK;
@@ -197,6 +211,17 @@ static enum status recognise(struct source *source, struct error *err)
     return STATUS_OK;
 }
 
+enum status source_check_kind(const char *path, mode_t mode, struct error *err)
+{
+    if (S_ISREG(mode))
+        return STATUS_OK;
+    return error_set(err, STATUS_INVALID, "%s: expected a regular file, got %s", path,
+                     S_ISDIR(mode)    ? "a folder"
+                     : S_ISFIFO(mode) ? "a pipe"
+                     : S_ISSOCK(mode) ? "a socket"
+                                      : "a device");
+}
+
 enum status source_open(const char *path, struct source **out, struct error *err)
 {
     CLEANUP(source_cleanup) struct source *source = calloc(1, sizeof(*source));
@@ -204,14 +229,14 @@ enum status source_open(const char *path, struct source **out, struct error *err
         return error_set(err, STATUS_NO_MEMORY, "open %s", path);
     source->fd = -1;
     TRY(fs_path(source->path, sizeof(source->path), err, "%s", path));
-    source->fd = open(path, O_RDONLY | O_CLOEXEC);
+    source->fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe has no writer to wait for */
     if (source->fd < 0)
         return error_set_errno(err, status_of_errno(errno), errno, "open %s", path);
     struct stat found;
     if (fstat(source->fd, &found) != 0)
         return error_set_errno(err, status_of_errno(errno), errno, "stat %s", path);
-    if (!S_ISREG(found.st_mode))
-        return error_set(err, STATUS_INVALID, "%s is no regular file", path);
+    TRY(source_check_kind(path, found.st_mode, err));
     source->file_bytes = found.st_size;
     (void)posix_fadvise(source->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
     TRY(recognise(source, err));

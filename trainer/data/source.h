@@ -9,11 +9,13 @@
  * SIGBUS, here it is an error; and neither resident memory nor address space grows with the file.
  *
  * Threads: a source belongs to one thread at a time.
- * Errors:  name the path and the byte (of the decoded stream); STATUS_INVALID for damaged streams.
+ * Errors:  name the path, the byte of the file, and how many decoded ones come before; STATUS_INVALID for
+ *          damaged streams.
  */
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -23,7 +25,8 @@ enum source_compression { SOURCE_PLAIN, SOURCE_GZIP, SOURCE_ZSTD };
 
 struct source;
 
-/* A regular file. */
+/* A regular file; STATUS_INVALID for anything else, which source_check_kind() names by its mode. */
+MUST_CHECK enum status source_check_kind(const char *path, mode_t mode, struct error *err);
 MUST_CHECK enum status source_open(const char *path, struct source **out, struct error *err);
 void source_close(struct source *source); /* accepts NULL */
 void source_cleanup(struct source *const *source);
