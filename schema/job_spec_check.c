@@ -97,10 +97,15 @@ static void check_classes(const struct check *check)
     int64_t next = 0; /* they are sorted by index */
     for (size_t i = 0; i < data->class_count && data->classes[i].index <= next; i++)
         next = data->classes[i].index + 1;
-    const int64_t last = data->classes[data->class_count - 1].index;
-    if (next != classes || last != classes - 1)
-        json_problem_add(&at, "object with a value for each index 0..%jd and no other",
-                         (intmax_t)(classes - 1));
+    const struct data_class *last = &data->classes[data->class_count - 1];
+    const struct json_at last_at = json_at_key(&at, last->value);
+    if (last->index >= classes)
+        json_problem_add(&last_at, "index 0..%jd, because the model has %jd classes",
+                         (intmax_t)(classes - 1), (intmax_t)classes);
+    else if (next < classes)
+        json_problem_add(&at,
+                         "object with a value for index %jd, because the model has %jd classes",
+                         (intmax_t)next, (intmax_t)classes);
 }
 
 static void check_embedding_width(const struct check *check)
