@@ -108,10 +108,14 @@ static void decode_class_weights(const struct json_at *at, struct training_spec 
     size_t count = 0;
     if (!json_get_array(at, MODEL_CLASSES_LISTED_MAX, &count))
         return;
+    bool is_some = false;
     for (size_t i = 0; i < count; i++) {
         const struct json_at weight = json_at_index(at, i);
-        (void)json_get_double(&weight, 0.0, CLASS_WEIGHT_MAX, &out->given_class_weights[i]);
+        is_some |= !json_get_double(&weight, 0.0, CLASS_WEIGHT_MAX, &out->given_class_weights[i]) ||
+                   out->given_class_weights[i] > 0.0;
     }
+    if (!is_some)
+        json_problem_add(at, "array of numbers of which one is above 0");
     out->class_weights = CLASS_WEIGHTS_GIVEN;
     out->given_class_weight_count = count;
 }

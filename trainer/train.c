@@ -57,6 +57,11 @@ static enum status take_step(struct train *train, struct error *err)
     return save_if_agreed(train, err);
 }
 
+static bool is_through(const struct train *train)
+{
+    return train->step == train->total_steps || train->guard.stops_early;
+}
+
 /* To the last step, or to the one after which the ranks agreed to stop, or that early stopping ends. */
 static enum status train_all(struct train *train, struct error *err)
 {
@@ -64,15 +69,13 @@ static enum status train_all(struct train *train, struct error *err)
     TRY(train_guard_begin(train, err));
     for (;;) {
         TRY(evaluate_if_due(train, err));
-        if (!train->guard.must_go_back) {
-            if (train->step == train->total_steps || train->guard.stops_early)
-                return STATUS_OK;
-            TRY(take_step(train, err));
-        }
+        const bool was_through = is_through(train);
+        if (!train->guard.must_go_back)
+            TRY(was_through ? train_guard_end(train, err) : take_step(train, err));
         if (train->guard.must_go_back) {
             TRY(train_guard_go_back(train, err));
-        } else if (train->stop_agreed) {
-            train->stopped = true;
+        } else if (was_through || train->stop_agreed) {
+            train->stopped = !was_through;
             return STATUS_OK;
         }
     }

@@ -216,6 +216,7 @@ enum status train_guard_go_back(struct train *train, struct error *err)
     guard->loop.rollbacks = rollbacks;
     guard->loop.lr_factor = lr_factor;
     guard->must_go_back = false;
+    guard->stops_early = false;
     train->checkpoint_owed = train->checkpoint_owed || train->checkpoint_agreed;
     train->step = kept->step;
     progress_step(train->progress, train->step);
@@ -348,4 +349,17 @@ enum status train_guard_step(struct train *train, struct error *err)
     train->part = TRAIN_PART_STEP;
     train->guard.kept.is_older = true;
     return train->step % keep_steps == 0 ? keep(train, err) : STATUS_OK;
+}
+
+enum status train_guard_end(struct train *train, struct error *err)
+{
+    bool is_sound = false;
+    train->part = TRAIN_PART_STEP;
+    TRY(train->sync->ops->settle(train->sync, err));
+    TRY(parameters_are_finite(train, &is_sound, err));
+    if (is_sound)
+        return STATUS_OK;
+    (void)snprintf(train->guard.reason, sizeof(train->guard.reason),
+                   "step %lld: parameters are not finite", (long long)train->step);
+    return act(train, err);
 }

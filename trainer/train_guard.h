@@ -64,6 +64,11 @@ MUST_CHECK enum status train_guard_loss(struct train *train, double loss, struct
 MUST_CHECK enum status train_guard_figure(struct train *train, const char *name, struct error *err);
 /* After a step that counts: compares the replicas and keeps the place, where that is due. */
 MUST_CHECK enum status train_guard_step(struct train *train, struct error *err);
+/*
+ * By all ranks, after the last step: parameters that are no numbers are an error, or must_go_back. A
+ * gradient may overflow in a step whose own loss was sound, and no loss comes after the last.
+ */
+MUST_CHECK enum status train_guard_end(struct train *train, struct error *err);
 /* By all ranks, with must_go_back set: parameters, optimizer and record are those of the kept step. */
 MUST_CHECK enum status train_guard_go_back(struct train *train, struct error *err);
 

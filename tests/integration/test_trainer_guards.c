@@ -191,6 +191,32 @@ static void a_figure_that_is_not_finite_is_taken_as_such_a_loss(void **state)
     assert_int_equal(warnings_with(gang, "back to step 50", NULL, 0), 2);
 }
 
+/* The only step has a loss that is a number, and a gradient that is not when it is multiplied by the rate. */
+static void a_last_step_that_overflows_is_no_success(void **state)
+{
+    struct gang *gang = *state;
+    static const char train[] = "x,y\n3e18,1\n";
+    char path[GANG_PATH_BYTES];
+    make_overflow(gang);
+    (void)snprintf(path, sizeof(path), "%s/train.csv", gang->folder);
+    assert_int_equal(fs_replace_file(path, train, strlen(train), 0644, NULL), STATUS_OK);
+    gang_set(gang, "data.eval", NULL);
+    gang_set(gang, "model.hidden", json_array());
+    gang_set(gang, "optimizer", json_pack("{s:s, s:f}", "type", "sgd", "lr", 1000.0));
+    gang_set(gang, "training",
+             json_pack("{s:i, s:i, s:i}", "steps", 1, "batch_size", 2, "eval_every_epochs", 0));
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        gang_run(gang, &(struct gang_start){.world_size = ranks}, TRAINER_EXIT_INTERNAL);
+        const struct wire_event failed = end_of(gang, 0);
+        assert_string_equal(failed.text, "step 1: parameters are not finite");
+    }
+    gang_set(gang, "training.guards",
+             json_pack("{s:s, s:f}", "on_nan", "rollback", "rollback_lr_factor", 1e-6));
+    gang_run(gang, &pair, TRAINER_EXIT_DONE);
+    assert_int_equal(
+        warnings_with(gang, "step 1: parameters are not finite: back to step 0", NULL, 0), 1);
+}
+
 /* Kills ranks at random moments until an attempt gets through; the file must be the expected one. */
 static void kill_until_done(struct gang *gang, struct gang_start start, uint64_t seed,
                             int64_t last_step, const char expected[65])
@@ -485,6 +511,7 @@ int main(void)
         TEST(a_rollback_goes_on_with_a_lower_rate_and_says_so),
         TEST(too_many_rollbacks_fail),
         TEST(a_figure_that_is_not_finite_is_taken_as_such_a_loss),
+        TEST(a_last_step_that_overflows_is_no_success),
         TEST(a_killed_job_that_rolls_back_ends_with_the_same_file),
         TEST(a_killed_gang_that_rolls_back_ends_with_the_same_file),
         TEST(rollbacks_and_choices_are_the_same_on_any_number_of_ranks),

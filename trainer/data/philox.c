@@ -1,5 +1,7 @@
 #include "trainer/data/philox.h"
 
+#include <string.h>
+
 #include "base/compiler.h"
 
 struct philox_key philox_key_of(uint64_t seed, enum philox_purpose purpose)
@@ -8,25 +10,27 @@ struct philox_key philox_key_of(uint64_t seed, enum philox_purpose purpose)
         .word = {(uint32_t)seed, (uint32_t)(seed >> 32) ^ (uint32_t)purpose * PHILOX_WEYL_0}};
 }
 
-void philox_4x32(struct philox_key key, uint64_t high, uint64_t low, uint32_t out[4])
+/* The ten rounds, on a counter in place. Inlined, so that a loop over counters becomes vectors. */
+__attribute__((always_inline)) static inline void mix(struct philox_key key, uint32_t c[4])
 {
-    uint32_t c0 = (uint32_t)low, c1 = (uint32_t)(low >> 32);
-    uint32_t c2 = (uint32_t)high, c3 = (uint32_t)(high >> 32);
     uint32_t k0 = key.word[0], k1 = key.word[1];
     for (int round = 0; round < PHILOX_ROUNDS; round++) {
-        const uint64_t p0 = (uint64_t)PHILOX_MULTIPLIER_0 * c0;
-        const uint64_t p1 = (uint64_t)PHILOX_MULTIPLIER_1 * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)p1;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)p0;
+        const uint64_t p0 = (uint64_t)PHILOX_MULTIPLIER_0 * c[0];
+        const uint64_t p1 = (uint64_t)PHILOX_MULTIPLIER_1 * c[2];
+        c[0] = (uint32_t)(p1 >> 32) ^ c[1] ^ k0;
+        c[1] = (uint32_t)p1;
+        c[2] = (uint32_t)(p0 >> 32) ^ c[3] ^ k1;
+        c[3] = (uint32_t)p0;
         k0 += PHILOX_WEYL_0;
         k1 += PHILOX_WEYL_1;
     }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
+}
+
+void philox_4x32(struct philox_key key, uint64_t high, uint64_t low, uint32_t out[4])
+{
+    uint32_t c[4] = {(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)};
+    mix(key, c);
+    memcpy(out, c, sizeof(c));
 }
 
 float philox_unit(uint32_t number)
@@ -34,26 +38,14 @@ float philox_unit(uint32_t number)
     return (float)(number >> 8) * 0x1p-24f;
 }
 
-/* The same rounds in a loop over counters, which makes vectors of them. */
 VECTOR_CLONES
 static void first_of_many(struct philox_key key, uint64_t high, const int32_t *low, int count,
                           uint32_t *out)
 {
     for (int i = 0; i < count; i++) {
-        uint32_t c0 = (uint32_t)low[i], c1 = 0;
-        uint32_t c2 = (uint32_t)high, c3 = (uint32_t)(high >> 32);
-        uint32_t k0 = key.word[0], k1 = key.word[1];
-        for (int round = 0; round < PHILOX_ROUNDS; round++) {
-            const uint64_t p0 = (uint64_t)PHILOX_MULTIPLIER_0 * c0;
-            const uint64_t p1 = (uint64_t)PHILOX_MULTIPLIER_1 * c2;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c1 = (uint32_t)p1;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c3 = (uint32_t)p0;
-            k0 += PHILOX_WEYL_0;
-            k1 += PHILOX_WEYL_1;
-        }
-        out[i] = c0;
+        uint32_t c[4] = {(uint32_t)low[i], 0, (uint32_t)high, (uint32_t)(high >> 32)};
+        mix(key, c);
+        out[i] = c[0];
     }
 }
 
