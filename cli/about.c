@@ -29,7 +29,7 @@ static int run_version(struct cli *cli, const void *config, char **words, int co
         return EXIT_DONE;
     }
     CLEANUP(json_cleanup) json_t *version = json_pack("{s:s}", "version", REPRISE_VERSION);
-    print_json(version);
+    print_document(cli, version);
     return EXIT_DONE;
 }
 

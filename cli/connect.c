@@ -171,9 +171,10 @@ int cli_open(struct cli *cli, const struct cli_common *common, bool offline)
     const struct http_client_options options = {.base_url = cli->server,
                                                 .token = cli->token[0] ? cli->token : NULL,
                                                 .connect_timeout_ms = CONNECT_TIMEOUT_MS};
-    if (http_client_new(&options, &cli->client, &err) != STATUS_OK)
-        return cli_report(cli, &err);
-    return EXIT_DONE;
+    if (http_client_new(&options, &cli->client, &err) == STATUS_OK)
+        return EXIT_DONE;
+    const int rc = cli_report(cli, &err);
+    return rc == EXIT_REQUEST_FAILED ? EXIT_USAGE : rc; /* what was given is no address */
 }
 
 void cli_close(struct cli *cli)

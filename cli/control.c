@@ -6,6 +6,34 @@
 #include "cli/cli.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "schema/names.h"
+
+static bool has_ended(const char *state)
+{
+    const int index = name_index(job_state_names, state);
+    return index >= 0 && job_state_is_terminal((enum job_state)index);
+}
+
+/* Says what came of it; a checkpoint of a job that has ended is none, though the request is no error. */
+static int tell(struct cli *cli, const char *action, const char *said, const char *id,
+                const json_t *answer)
+{
+    const char *state = field_text(answer, "state", "");
+    const bool other = strcmp(field_text(answer, "id", id), id) != 0;
+    if (has_ended(state) && strcmp(action, "checkpoint") == 0) {
+        cli_complain(cli, "%s has ended: %s", id, state);
+        return EXIT_CONFLICT;
+    }
+    if (cli->output != OUTPUT_TABLE)
+        return EXIT_DONE;
+    if (other)
+        printf("%s: %s %s\n", id, said, field_text(answer, "id", ""));
+    else if (has_ended(state))
+        printf("%s: has ended: %s\n", id, state);
+    else
+        printf("%s: %s\n", id, said);
+    return EXIT_DONE;
+}
 
 /* Posts to each job; all are tried, the first failure is the exit code. */
 static int ask_each(struct cli *cli, const char *action, const char *said, char **words, int count)
@@ -20,16 +48,11 @@ static int ask_each(struct cli *cli, const char *action, const char *said, char 
         snprintf(path, sizeof path, "/v1/jobs/%s/%s", rc == EXIT_DONE ? id : "", action);
         if (rc == EXIT_DONE)
             rc = cli_call(cli, "POST", path, NULL, &answer);
-        if (rc != EXIT_DONE) {
-            first_failure = first_failure == EXIT_DONE ? rc : first_failure;
-            continue;
-        }
-        if (cli->output != OUTPUT_TABLE)
+        if (rc == EXIT_DONE) {
             json_array_append(answers, answer);
-        else if (strcmp(field_text(answer, "id", id), id) != 0)
-            printf("%s: %s %s\n", id, said, field_text(answer, "id", ""));
-        else
-            printf("%s: %s\n", id, said);
+            rc = tell(cli, action, said, id, answer);
+        }
+        first_failure = first_failure == EXIT_DONE ? rc : first_failure;
     }
     if (cli->output != OUTPUT_TABLE)
         print_jobs(cli, answers);

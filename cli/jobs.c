@@ -395,8 +395,10 @@ static int run_why(struct cli *cli, const void *config, char **words, int count)
         printf("%s is %s%s%s\n", id, colour_of_state(cli, state), state, colour_off(cli));
     size_t i = 0;
     json_t *reason = NULL;
-    json_array_foreach(reasons, i, reason)
-        printf("  %s: %s\n", field_text(reason, "code", "?"), field_text(reason, "detail", ""));
+    json_array_foreach(reasons, i, reason) {
+        const char *detail = field_text(reason, "detail", "");
+        printf("  %s%s%s\n", field_text(reason, "code", "?"), *detail ? ": " : "", detail);
+    }
     if (field_number(why, "position", 0) > 0)
         printf("  position %lld in its queue\n", (long long)field_number(why, "position", 0));
     return EXIT_DONE;

@@ -88,12 +88,13 @@ static const struct cli_verb *find_verb(int argc, char **argv, int at, int *out_
     return NULL;
 }
 
-static bool is_for_later(int argc, char **argv, int at)
+/* The verb that these words name, of those whose time has not come; NULL: none. */
+static const char *find_later(int argc, char **argv, int at)
 {
     for (size_t i = 0; i < COUNT_OF(later); i++)
         if (words_that_match(later[i], argc, argv, at) > 0)
-            return true;
-    return false;
+            return later[i];
+    return NULL;
 }
 
 /* The first of a verb's two words. */
@@ -109,8 +110,9 @@ static bool is_noun(const char *word)
 /* What the user may have meant: the verbs of the same noun, or those with the same first letters. */
 static int complain_unknown(int argc, char **argv, int at)
 {
-    if (is_for_later(argc, argv, at)) {
-        fprintf(stderr, "reprise %s: comes in a later release\n", argv[at]);
+    const char *awaited = find_later(argc, argv, at);
+    if (awaited) {
+        fprintf(stderr, "reprise %s: comes in a later release\n", awaited);
         return EXIT_USAGE;
     }
     const bool two = at + 1 < argc && is_noun(argv[at]);

@@ -81,7 +81,7 @@ static void print_series(const struct cli *cli, const json_t *all, bool csv)
     const char *name = NULL;
     json_t *series = NULL;
     if (cli->output == OUTPUT_JSON || cli->output == OUTPUT_JSONL) {
-        print_json(all);
+        print_document(cli, all);
         return;
     }
     if (csv)
@@ -116,7 +116,14 @@ static int run_metrics(struct cli *cli, const void *config, char **words, int co
     CLEANUP(json_cleanup) json_t *answer = NULL;
     CLI_TRY(cli_get(cli, &answer, "%s", path.data));
     print_series(cli, answer, csv);
-    return EXIT_DONE;
+    int rc = EXIT_DONE;
+    for (int i = 1; i < count; i++) {
+        if (json_object_get(answer, words[i]) || strchr(words[i], ','))
+            continue;
+        cli_complain(cli, "%s has no values of %s", id, words[i]);
+        rc = EXIT_NOT_FOUND;
+    }
+    return rc;
 }
 
 static const struct option_row metrics_rows[] = {

@@ -166,7 +166,7 @@ static int run_token(struct cli *cli, const void *config, char **words, int coun
     if (cli->output == OUTPUT_TABLE || cli->output == OUTPUT_NAME)
         puts(field_text(answer, "token", "")); /* for reprise node token > join.token */
     else
-        print_json(answer);
+        print_document(cli, answer);
     if (cli->stdout_tty)
         fprintf(stderr, "for one node, until %s: reprise-agent --join-token-file FILE\n",
                 field_text(answer, "expires_at", "?"));

@@ -284,6 +284,16 @@ void print_json(const json_t *value)
     putchar('\n');
 }
 
+void print_document(const struct cli *cli, const json_t *value)
+{
+    if (cli->output != OUTPUT_JSONL) {
+        print_json(value);
+        return;
+    }
+    json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+    putchar('\n');
+}
+
 static void print_each(const json_t *items, const char *name_path)
 {
     size_t i = 0;

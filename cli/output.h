@@ -47,6 +47,8 @@ void print_list(const struct cli *cli, const struct column *columns, const char 
 void print_object(const struct cli *cli, const struct column *columns, const char *name_path,
                   const json_t *item);
 void print_json(const json_t *value);
+/* A document that is no row of a list: one line with -o jsonl, else as -o json. */
+void print_document(const struct cli *cli, const json_t *value);
 /* The raw value at a path, for scripts: `--field`. Not found is EXIT_NOT_FOUND. */
 int print_one_field(const struct cli *cli, const json_t *root, const char *path);
 

@@ -159,7 +159,7 @@ static int post_job(struct cli *cli, const struct submit_config *submit, const j
 static void print_dry_run(const struct cli *cli, const json_t *answer)
 {
     if (cli->output != OUTPUT_TABLE && cli->output != OUTPUT_WIDE) {
-        print_json(answer);
+        print_document(cli, answer);
         return;
     }
     if (json_is_true(json_object_get(answer, "would_run")))
@@ -301,7 +301,7 @@ static int run_validate(struct cli *cli, const void *config, char **words, int c
         return EXIT_DONE;
     }
     CLEANUP(json_cleanup) json_t *complete = job_spec_encode(decoded);
-    print_json(complete);
+    print_document(cli, complete);
     return EXIT_DONE;
 }
 

@@ -10,12 +10,17 @@
 
 #define PORT_MAX 65535
 
+static const char *const slot_kinds[] = {"cpu", "cuda", NULL};
+
 void wire_slot_decode(const struct json_at *at, struct wire_slot *out)
 {
     if (!json_get_open_object(at))
         return;
     const struct json_at index = json_at_key(at, "index");
-    wire_get_text(at, "kind", out->kind, sizeof(out->kind));
+    const struct json_at kind = json_at_key(at, "kind");
+    int which = 0;
+    if (json_get_enum(&kind, slot_kinds, &which))
+        (void)snprintf(out->kind, sizeof(out->kind), "%s", slot_kinds[which]);
     (void)json_get_int(&index, 0, NODE_SLOTS_MAX - 1, &out->index);
     wire_opt_text(at, "uuid", out->uuid, sizeof(out->uuid));
     wire_opt_text(at, "name", out->name, sizeof(out->name));

@@ -246,6 +246,16 @@ static void a_finished_job_shows_metrics_logs_and_attempts(void **state)
     assert_true(mentions(&csv.out, "name,step,attempt,value,min,max\r\n"));
     assert_true(mentions(&csv.out, "loss,200,1,"));
     RUN(cluster, NULL, EXIT_DONE, &logs, "logs", job, "--rank", "1", "--tail", "5");
+    CLEANUP(process_result_clear) struct process_result no_rank, no_metric, lines, late, again;
+    RUN(cluster, NULL, EXIT_NOT_FOUND, &no_rank, "logs", job, "--rank", "9");
+    RUN(cluster, NULL, EXIT_NOT_FOUND, &no_metric, "metrics", job, "loss", "luck");
+    assert_true(mentions(&no_metric.out, "loss") && mentions(&no_metric.err, "luck"));
+    RUN(cluster, NULL, EXIT_DONE, &lines, "metrics", job, "-o", "jsonl");
+    assert_ptr_equal(strchr(lines.out.data, '\n'), lines.out.data + lines.out.size - 1);
+    RUN(cluster, NULL, EXIT_CONFLICT, &late, "checkpoint", job);
+    assert_true(mentions(&late.err, "has ended: succeeded"));
+    RUN(cluster, NULL, EXIT_DONE, &again, "cancel", job);
+    assert_true(mentions(&again.out, "has ended: succeeded"));
     CLEANUP(json_cleanup) json_t *metrics = RUN_JSON(cluster, NULL, "metrics", job, "--json");
     assert_non_null(json_object_get(metrics, "loss"));
 }
@@ -341,6 +351,7 @@ static void usage_and_reachability_have_their_own_exit_codes(void **state)
                  {EXIT_USAGE, {"pause", "x"}},
                  {EXIT_USAGE, {"resume", "x"}},
                  {EXIT_USAGE, {"run", "--", "true"}},
+                 {EXIT_USAGE, {"--server", "nonsense", "ps"}},
                  {EXIT_USAGE, {"top"}},
                  {EXIT_USAGE, {"completion", "bash"}},
                  {EXIT_USAGE, {"data", "fetch", "mnist"}},

@@ -5,6 +5,7 @@
 
 #include "schema/progress_page.h"
 #include "schema/wire_agent.h"
+#include "schema/wire_slot.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -103,6 +104,18 @@ static void a_join_without_its_token_is_refused(void **state)
     assert_string_equal(problems.items[1].pointer, "/port_last");
     assert_string_equal(problems.items[2].pointer, "/slots/0/index");
     assert_first_problem("/join_token: expected string, got nothing (and 2 more problems)");
+}
+
+/* A slot of a kind that nobody knows would be given a job that it can't run. */
+static void a_slot_of_an_unknown_kind_is_refused(void **state)
+{
+    (void)state;
+    CLEANUP(json_cleanup) json_t *document = json_pack("{s:s, s:i}", "kind", "tpu", "index", 0);
+    struct wire_slot slot = {.index = 0};
+    const struct json_at root = root_of(document);
+    wire_slot_decode(&root, &slot);
+    assert_int_equal(problems.count, 1);
+    assert_first_problem("/kind: expected \"cpu\" or \"cuda\", got string \"tpu\"");
 }
 
 /* ------------------------------------------------------------------ sync */
@@ -442,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_join_survives_the_wire),
         cmocka_unit_test(a_join_without_its_token_is_refused),
+        cmocka_unit_test(a_slot_of_an_unknown_kind_is_refused),
         cmocka_unit_test(a_sync_survives_the_wire),
         cmocka_unit_test(words_of_a_newer_agent_are_taken_the_safe_way),
         cmocka_unit_test(a_wrong_sync_is_refused_and_can_be_cleared),
