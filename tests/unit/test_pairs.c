@@ -224,7 +224,8 @@ static void malformed_interactions_are_named_by_line_and_field(void **state)
     data_fixture_spec(f, "{" LOG ",'eval':{'format':'interactions','file':'e'}}");
     data_fixture_write(f, "t", "0\t1\n1\n");
     assert_int_equal(data_fixture_train(f), STATUS_INVALID);
-    (void)snprintf(text, sizeof(text), "%s/t:2: expected at least 2 fields, got 1", f->root);
+    (void)snprintf(text, sizeof(text),
+                   "%s/t:2: expected at least 2 fields, got 1 by the separator tab", f->root);
     assert_string_equal(f->err.text, text);
     data_fixture_write(f, "t", "0\t1\n1\t\n");
     assert_int_equal(data_fixture_train(f), STATUS_INVALID);
@@ -240,6 +241,39 @@ static void malformed_interactions_are_named_by_line_and_field(void **state)
     assert_string_equal(f->err.text, text);
 }
 
+static void a_header_that_is_taken_as_an_interaction_is_recognised(void **state)
+{
+    struct data_fixture *f = *state;
+    char text[400];
+    static const char *const headers[] = {"user\titem\n0\t1\n1\t2\n",
+                                          "user\titem\nann\t1\nbob\t2\n"};
+    static const char *const logs[] = {"ann\tapple\nbob\tpear\n", "ann\t1\n7\t2\n", "ann\tapple\n",
+                                       "7\tapple\n8\t3\n"};
+    data_fixture_spec(f, "{" LOG "}");
+    (void)snprintf(
+        text, sizeof(text),
+        "%s/t:1: expected numbers as in the other lines, got \"user\" and \"item\"; with "
+        "\"header\": true line 1 is the names of the columns",
+        f->root);
+    for (size_t i = 0; i < COUNT_OF(headers); i++) {
+        data_fixture_write(f, "t", headers[i]);
+        assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+        assert_string_equal(f->err.text, text);
+    }
+    for (size_t i = 0; i < COUNT_OF(logs); i++) {
+        data_fixture_write(f, "t", logs[i]);
+        assert_ok(data_fixture_train(f), &f->err);
+    }
+    data_fixture_spec(f, "{" LOG ",'time':'2','split':{'by':'time'}}");
+    data_fixture_write(f, "t", "user\titem\twhen\n0\t1\t5\n1\t2\t6\n");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    (void)snprintf(text, sizeof(text),
+                   "%s/t:1:3 (2): expected a time, as a number or as RFC 3339, got \"when\"; with "
+                   "\"header\": true line 1 is the names of the columns",
+                   f->root);
+    assert_string_equal(f->err.text, text);
+}
+
 #define WITH(test) \
     cmocka_unit_test_setup_teardown(test, data_fixture_set_up, data_fixture_tear_down)
 
@@ -247,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH(dense_numbers_stand_for_themselves),
+        WITH(a_header_that_is_taken_as_an_interaction_is_recognised),
         WITH(other_ids_are_numbered_in_order_of_first_appearance),
         WITH(numbers_with_large_gaps_are_mapped),
         WITH(the_latest_item_of_each_user_is_held_out),

@@ -344,7 +344,13 @@ static void malformed_records_are_named_by_line_field_and_value(void **state)
         {"id,x,c,x,y\n1,2,a,2,0\n",
          ":1: column \"x\" stands in the header twice, as fields 2 and 4"},
         {"", ":1: expected a header, the file is empty"},
-        {"id,x,c,y\n", ": no record for the training part"},
+        {"id,x,c,y\n", ": no record for the training part: nothing comes behind the header"},
+        {"id,x,c,y\n1,2,a,0,\n", ":2: expected 4 fields, got 5, the last one empty"},
+        {"id,x,c,y\n1;2;a;0\n", ":2: expected 4 fields, got 1 by the separator \",\""},
+        {"id, X,c,y\n1,2,a,0\n", ":1: no column \"x\" in the header, which has 4 by the separator "
+                                 "\",\": id,  X, c, y; field 2 is \" X\""},
+        {"1,2,a,0\n1,2,a,1\n", ":1: no column \"id\" in the header, which has 4 by the separator "
+                               "\",\": 1, 2, a, 0; with \"header\": false line 1 is a record"},
         {"id,x,c,y\n1,\x1b[31mred and something that goes on and on and on and on and on,a,0\n",
          ":2:2 (x): expected a number, got \"?[31mred and something that goes on and on and on and "
          "on "
@@ -358,6 +364,94 @@ static void malformed_records_are_named_by_line_field_and_value(void **state)
         (void)snprintf(wanted, sizeof(wanted), "%s/t%s", f->root, csv[i].text);
         assert_string_equal(f->err.text, wanted);
     }
+}
+
+static void a_header_that_is_taken_as_a_record_is_recognised(void **state)
+{
+    struct data_fixture *f = *state;
+    char wanted[512];
+    data_fixture_spec(f, "{'train':{'format':'csv','file':'t'},'header':false," TABLE "}");
+    data_fixture_write(f, "t", "id,x,c,y\n1,2,a,0\n");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    (void)snprintf(
+        wanted, sizeof(wanted),
+        "%s/t:1:2 (x): expected a number, got \"x\"; with \"header\": true line 1 is the "
+        "names of the columns",
+        f->root);
+    assert_string_equal(f->err.text, wanted);
+    data_fixture_spec(f, "{'train':{'format':'tsv','file':'t'},'classes':{'bad':0,'good':1}," TEXT
+                         ",'header':false}");
+    data_fixture_write(f, "t", "text\tlabel\na b\tgood\n");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    assert_non_null(strstr(f->err.text, "t:1:2 (y): expected one of the values of \"classes\", got "
+                                        "\"label\"; with \"header\": true line 1 is the names"));
+    data_fixture_write(f, "t", "a b\tgood\ntext\tlabel\n");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    assert_null(strstr(f->err.text, "header"));
+}
+
+struct other {
+    const char *bytes;
+    size_t size;
+    const char *name;
+};
+
+static void what_is_no_text_in_lines_is_refused_by_its_kind(void **state)
+{
+    struct data_fixture *f = *state;
+#define OTHER(bytes, name)             \
+    {                                  \
+        bytes, sizeof(bytes) - 1, name \
+    }
+    static const struct other others[] = {
+        OTHER("\xFF\xFEi\0d\0\n\0", "UTF-16"),
+        OTHER("\xFE\xFF\0i\0d\0\n", "UTF-16"),
+        OTHER("\xFF\xFE\0\0i\0\0\0", "UTF-32"),
+        OTHER("i\0d\0\n\0", "bytes of zero: UTF-16, or no text at all"),
+        OTHER("PK\3\4 and more", "a zip archive (.xlsx files are some, too)"),
+        OTHER("\xFD"
+              "7zXZ\0\0\4",
+              "an xz file"),
+        OTHER("BZh91AY&SY", "a bzip2 file"),
+        OTHER("PAR1\x15\4", "a Parquet file"),
+        OTHER("id,x,c,y\r1,2,a,0\r", "lines that end with CR alone"),
+    };
+    static const char *const specs[] = {"{'train':{'format':'csv','file':'t'}," TABLE "}",
+                                        "{'train':{'format':'csv','file':'t'},'header':false," TABLE
+                                        "}",
+                                        "{'train':{'format':'jsonl','file':'t'}," TABLE "}"};
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        for (size_t k = 0; k < COUNT_OF(specs); k++) {
+            char wanted[512];
+            data_fixture_spec(f, specs[k]);
+            data_fixture_write_bytes(f, "t", others[i].bytes, others[i].size);
+            assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+            (void)snprintf(wanted, sizeof(wanted), "%s/t:1: expected UTF-8 text in lines, got %s",
+                           f->root, others[i].name);
+            assert_string_equal(f->err.text, wanted);
+        }
+    }
+    data_fixture_spec(f, specs[0]);
+    data_fixture_write(f, "t", "id,x,c,y\r\n1,2,a\rb,0\r\n");
+    assert_ok(data_fixture_train(f), &f->err);
+}
+
+static void a_part_without_records_says_why(void **state)
+{
+    struct data_fixture *f = *state;
+    data_fixture_spec(f, "{'train':{'format':'csv','file':'t'},'header':false," TABLE "}");
+    data_fixture_write(f, "t", "");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    assert_non_null(strstr(f->err.text, "/t: no record for the training part: the file is empty"));
+    data_fixture_write(f, "t", "id,x,c,y\n1,2,a,b\n");
+    data_fixture_spec(f, "{'train':{'format':'csv','file':'t'},'on_error':'skip'," TABLE "}");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    assert_non_null(strstr(f->err.text, "/t: no record for the training part: all are malformed"));
+    data_fixture_spec(
+        f, "{'train':{'format':'csv','file':'t'},'classes':{'b':null,'c':0,'d':1}," TABLE "}");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    assert_non_null(strstr(f->err.text, "/t: no record for the training part, by \"split\" and "
+                                        "\"classes\", among 1"));
 }
 
 static void malformed_json_lines_are_named_by_line_and_byte(void **state)
@@ -401,7 +495,8 @@ static void skipping_passes_over_malformed_records_up_to_its_bound(void **state)
     assert_int_equal(fit->skipped.count, 3);
     /* Without the folder: it goes with the model. */
     assert_string_equal(fit->skipped.first[0], "t:3:2 (x): expected a number, got \"x\"");
-    assert_string_equal(fit->skipped.first[1], "t:4: expected 4 fields, got 1");
+    assert_string_equal(fit->skipped.first[1],
+                        "t:4: expected 4 fields, got 1 by the separator \",\"");
     data_fixture_spec(
         f, "{'train':{'format':'csv','file':'t'},'on_error':'skip','max_errors':2," TABLE "}");
     assert_int_equal(data_fixture_train(f), STATUS_INVALID);
@@ -603,6 +698,9 @@ int main(void)
         WITH(texts_become_the_numbers_of_their_last_words),
         WITH(the_text_column_takes_separators_that_no_other_needs),
         WITH(malformed_records_are_named_by_line_field_and_value),
+        WITH(a_header_that_is_taken_as_a_record_is_recognised),
+        WITH(what_is_no_text_in_lines_is_refused_by_its_kind),
+        WITH(a_part_without_records_says_why),
         WITH(malformed_json_lines_are_named_by_line_and_byte),
         WITH(skipping_passes_over_malformed_records_up_to_its_bound),
         WITH(a_cut_gzip_file_is_refused),

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TEXT_LOOK_BYTES 64 /* at the beginning, which are never zero in a text */
+
 struct chunker {
     struct source *source;
     struct csv_dialect dialect;
@@ -71,6 +73,40 @@ static enum status append(struct chunk *chunk, const char *bytes, size_t size, s
     return STATUS_OK;
 }
 
+/* What begins like this holds no records of text, whatever it is called. */
+static const char *name_of_others(const char *bytes, size_t size)
+{
+    static const struct {
+        size_t at;
+        const char *bytes;
+        size_t size;
+        const char *name;
+    } others[] = {{0, "\xFF\xFE\0\0", 4, "UTF-32"},
+                  {0, "\0\0\xFE\xFF", 4, "UTF-32"},
+                  {0, "\xFF\xFE", 2, "UTF-16"},
+                  {0, "\xFE\xFF", 2, "UTF-16"},
+                  {0, "PK\3\4", 4, "a zip archive (.xlsx files are some, too)"},
+                  {0,
+                   "\xFD"
+                   "7zXZ\0",
+                   6, "an xz file"},
+                  {4, "1AY&SY", 6, "a bzip2 file"},
+                  {0, "PAR1", 4, "a Parquet file"},
+                  {0, "\x93NUMPY", 6, "an .npy file"}};
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        if (size >= others[i].at + others[i].size &&
+            memcmp(bytes + others[i].at, others[i].bytes, others[i].size) == 0)
+            return others[i].name;
+    }
+    if (memchr(bytes, '\0', size < TEXT_LOOK_BYTES ? size : TEXT_LOOK_BYTES) != NULL)
+        return "bytes of zero: UTF-16, or no text at all";
+    const char *const carriage_return = memchr(bytes, '\r', size);
+    if (carriage_return != NULL && carriage_return + 1 < bytes + size &&
+        memchr(bytes, '\n', size) == NULL)
+        return "lines that end with CR alone";
+    return NULL;
+}
+
 /* Reads up to `wanted` more bytes into the chunk. */
 static enum status read_more(struct chunker *chunker, struct chunk *chunk, size_t wanted,
                              struct error *err)
@@ -80,6 +116,10 @@ static enum status read_more(struct chunker *chunker, struct chunk *chunk, size_
     TRY(source_read(chunker->source, chunk->bytes + chunk->size, wanted, &got, err));
     chunk->size += got;
     chunker->ended = got < wanted;
+    const char *const other = chunker->begun ? NULL : name_of_others(chunk->bytes, chunk->size);
+    if (other != NULL)
+        return error_set(err, STATUS_INVALID, "%s:1: expected UTF-8 text in lines, got %s",
+                         source_path(chunker->source), other);
     if (!chunker->begun && got >= 3 && memcmp(chunk->bytes, "\xEF\xBB\xBF", 3) == 0) {
         chunk->size -= 3;
         memmove(chunk->bytes, chunk->bytes + 3, chunk->size);

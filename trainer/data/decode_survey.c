@@ -35,12 +35,13 @@ struct word_counts {
 struct survey {
     struct decode *decode;
     bool fits;
+    int64_t records;                          /* good ones, of both parts and left out */
     struct moments moments[DATA_COLUMNS_MAX]; /* (numeric_count) */
     struct word_counts words;
 };
 
 struct survey_part {
-    int64_t rows, tokens, ties;
+    int64_t records, rows, tokens, ties;
     struct sums sums[DATA_COLUMNS_MAX]; /* (numeric_count) */
     struct word_counts words;
 };
@@ -212,6 +213,7 @@ static enum status survey_record(void *context, void *part_of_chunk, const struc
     struct decode_values values;
     bool wanted = false;
     TRY(decode_choose(survey->decode, record, &part->ties, &wanted, &values, err));
+    part->records++;
     if (!wanted)
         return STATUS_OK;
     if (fit->text_column >= 0)
@@ -256,7 +258,8 @@ static enum status merge_survey(void *context, void *part_of_chunk, int64_t chun
     for (size_t i = 0; i < survey->decode->fit->numeric_count; i++)
         merge_sums(&survey->moments[i], &part->sums[i]);
     TRY(merge_words(&survey->words, &part->words, err));
-    part->rows = part->tokens = part->ties = 0;
+    survey->records += part->records;
+    part->records = part->rows = part->tokens = part->ties = 0;
     memset(part->sums, 0, survey->decode->fit->numeric_count * sizeof(part->sums[0]));
     return STATUS_OK;
 }
@@ -267,6 +270,21 @@ static void end_survey(void *part_of_chunk)
     word_counts_clear(&part->words);
 }
 
+static enum status refuse_none(const struct survey *survey, struct error *err)
+{
+    const struct data_fit *fit = survey->decode->fit;
+    const char *const path = records_path(survey->decode->records);
+    const char *const part = survey->fits ? "training" : "evaluation";
+    if (survey->records > 0)
+        return error_set(err, STATUS_INVALID,
+                         "%s: no record for the %s part, by \"split\" and \"classes\", among %lld",
+                         path, part, (long long)survey->records);
+    return error_set(err, STATUS_INVALID, "%s: no record for the %s part: %s", path, part,
+                     fit->skipped.count > 0                     ? "all are malformed"
+                     : fit->header && fit->format != DATA_JSONL ? "nothing comes behind the header"
+                                                                : "the file is empty");
+}
+
 static enum status run_survey(struct survey *survey, struct error *err)
 {
     static const struct records_pass pass = {sizeof(struct survey_part), records_begin_nothing,
@@ -275,8 +293,7 @@ static enum status run_survey(struct survey *survey, struct error *err)
     struct data_fit *fit = decode->fit;
     TRY(records_run(decode->records, &pass, survey, &decode->policy, 0, &fit->skipped, err));
     if (decode->rows == 0)
-        return error_set(err, STATUS_INVALID, "%s: no record for the %s part",
-                         records_path(decode->records), survey->fits ? "training" : "evaluation");
+        return refuse_none(survey, err);
     if (!survey->fits)
         return STATUS_OK;
     fit_numbers(survey, fit);

@@ -25,6 +25,8 @@
 #define DENSE_FACTOR  2    /* numbers that are ids may leave so many times their count unused ... */
 #define DENSE_SURPLUS 1024 /* ... and so many more, before they are mapped to dense ones */
 
+#define SHOWN_ID_BYTES 64 /* of an id in an error */
+
 #define EXPECTED_ID "an id of 1..255 bytes of UTF-8"
 
 enum { COLUMN_USER, COLUMN_ITEM, COLUMN_TIME, COLUMN_COUNT };
@@ -38,7 +40,9 @@ struct pair {
 /* Ids of one column as they come. */
 struct ids {
     struct names names;
-    bool has_others; /* than numbers as they are written */
+    bool has_others;   /* than numbers as they are written */
+    bool first_is_one; /* the one in line 1 */
+    bool later_is_one; /* one of another line */
     int64_t largest;
 };
 
@@ -112,16 +116,20 @@ static bool is_id(const struct record_cell *cell)
            memchr(cell->text, '\0', cell->size) == NULL && text_is_utf8(cell->text, cell->size);
 }
 
-static enum status take_id(struct ids *ids, const struct record_cell *cell, const char *what,
-                           int32_t *out, struct error *err)
+static enum status take_id(struct ids *ids, const struct record *record, int column,
+                           const char *what, int32_t *out, struct error *err)
 {
+    const struct record_cell *const cell = &record->cells[column];
     uint32_t number = 0;
     int64_t value = 0;
     TRY(names_add(&ids->names, cell->text, cell->size, what, &number, err));
-    if (!is_plain_number(cell, &value))
+    if (!is_plain_number(cell, &value)) {
         ids->has_others = true;
-    else if (value > ids->largest)
+        ids->first_is_one |= record->line == 1;
+        ids->later_is_one |= record->line > 1;
+    } else if (value > ids->largest) {
         ids->largest = value;
+    }
     *out = (int32_t)number;
     return STATUS_OK;
 }
@@ -200,8 +208,8 @@ static enum status take_record(void *context, void *part_of_chunk, const struct 
         return record_refuse(record, COLUMN_ITEM, EXPECTED_ID, err);
     TRY(take_time(pairs, part, record, &pair.key, err));
     if (pairs->stage == STAGE_SURVEY) {
-        TRY(take_id(&part->users, &cells[COLUMN_USER], "users", &pair.user, err));
-        TRY(take_id(&part->items, &cells[COLUMN_ITEM], "items", &pair.item, err));
+        TRY(take_id(&part->users, record, COLUMN_USER, "users", &pair.user, err));
+        TRY(take_id(&part->items, record, COLUMN_ITEM, "items", &pair.item, err));
         part->count++;
         return STATUS_OK;
     }
@@ -222,6 +230,8 @@ static enum status merge_ids(struct ids *all, struct ids *part, const char *what
         TRY(names_add(&all->names, name, size, what, &number, err));
     }
     all->has_others |= part->has_others;
+    all->first_is_one |= part->first_is_one;
+    all->later_is_one |= part->later_is_one;
     if (part->largest > all->largest)
         all->largest = part->largest;
     names_reset(&part->names);
@@ -322,6 +332,32 @@ static void fit_ids(struct ids *ids, int64_t *out_count, bool *out_named, struct
     ids->names = (struct names){.bytes = NULL};
 }
 
+static void show_first(const struct ids *ids, char out[SHOWN_ID_BYTES])
+{
+    size_t size = 0;
+    const char *const text = names_at(&ids->names, 0, &size);
+    (void)snprintf(out, SHOWN_ID_BYTES, "%.*s", (int)size, text);
+    text_drop_partial(out);
+    text_make_printable(out);
+}
+
+/* Words in line 1 where all other lines have numbers are names of columns. */
+static enum status check_first_line(const struct pairs *pairs, struct error *err)
+{
+    const struct ids *users = &pairs->users, *items = &pairs->items;
+    const bool odd = users->first_is_one && items->first_is_one && pairs->rows > 1 &&
+                     !(users->later_is_one && items->later_is_one);
+    if (pairs->request->spec->header || !odd)
+        return STATUS_OK;
+    char user[SHOWN_ID_BYTES], item[SHOWN_ID_BYTES];
+    show_first(users, user);
+    show_first(items, item);
+    return error_set(err, STATUS_INVALID,
+                     "%s:1: expected numbers as in the other lines, got \"%s\" and \"%s\"; with "
+                     "\"header\": true line 1 is the names of the columns",
+                     records_path(pairs->records), user, item);
+}
+
 static enum status survey(struct pairs *pairs, struct error *err)
 {
     struct data_fit *fit = pairs->fit;
@@ -330,6 +366,7 @@ static enum status survey(struct pairs *pairs, struct error *err)
         if (pairs->rows == 0)
             return error_set(err, STATUS_INVALID, "%s: no interaction",
                              records_path(pairs->records));
+        TRY(check_first_line(pairs, err));
         fit_ids(&pairs->users, &fit->users, &fit->named_users, &fit->user_names);
         fit_ids(&pairs->items, &fit->items, &fit->named_items, &fit->item_names);
     }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/fs.h"
 #include "base/text.h"
@@ -42,6 +43,17 @@ static void show_value(const char *text, size_t size, char out[RECORDS_GOT_BYTES
     (void)snprintf(out, RECORDS_GOT_BYTES + 8, "\"%s%s\"", copy, kept < size ? "..." : "");
 }
 
+/* Words where a value should be, in a first line that is taken as a record: names of columns, most likely. */
+static const char *hint_of_header(const struct record *record, const struct record_cell *cell)
+{
+    const bool wordy =
+        cell->size > 0 &&
+        (((cell->text[0] | 0x20) >= 'a' && (cell->text[0] | 0x20) <= 'z') || cell->text[0] == '_');
+    if (record->line > 1 || record->records->layout.header || !wordy)
+        return "";
+    return "; with \"header\": true line 1 is the names of the columns";
+}
+
 enum status record_refuse(const struct record *record, size_t column, const char *expected,
                           struct error *err)
 {
@@ -53,19 +65,34 @@ enum status record_refuse(const struct record *record, size_t column, const char
     if (records->layout.format == DATA_JSONL)
         return error_set(err, STATUS_INVALID, "%s:%lld: %s: expected %s, got %s", records->path,
                          (long long)record->line, records->layout.names[column], expected, got);
-    return error_set(err, STATUS_INVALID, "%s:%lld:%zu (%s): expected %s, got %s", records->path,
+    return error_set(err, STATUS_INVALID, "%s:%lld:%zu (%s): expected %s, got %s%s", records->path,
                      (long long)record->line, records->positions[column] + 1,
-                     records->layout.names[column], expected, got);
+                     records->layout.names[column], expected, got, hint_of_header(record, cell));
+}
+
+/* The separator as an error shows it. */
+static void show_separator(const struct records *records, char out[DATA_SEPARATOR_BYTES + 2])
+{
+    const char *const separator = records->layout.separator;
+    (void)snprintf(out, DATA_SEPARATOR_BYTES + 2, separator[0] == '\t' ? "tab" : "\"%s\"",
+                   separator);
 }
 
 static enum status refuse_count(const struct records_reader *reader, size_t count,
                                 struct error *err)
 {
     const struct records *records = reader->records;
-    return error_set(err, STATUS_INVALID, "%s:%lld: expected %s%zu fields, got %zu", records->path,
-                     (long long)reader->cursor.line,
+    char why[40] = "";
+    char separator[DATA_SEPARATOR_BYTES + 2];
+    show_separator(records, separator);
+    if (count == 1)
+        (void)snprintf(why, sizeof(why), " by the separator %s", separator);
+    else if (count == records->fields_max + 1 && reader->fields[count - 1].size == 0)
+        (void)snprintf(why, sizeof(why), ", the last one empty");
+    return error_set(err, STATUS_INVALID, "%s:%lld: expected %s%zu fields, got %zu%s",
+                     records->path, (long long)reader->cursor.line,
                      records->fields_max > records->fields_min ? "at least " : "",
-                     records->fields_min, count);
+                     records->fields_min, count, why);
 }
 
 /* ------------------------------------------------------------------ one record */
@@ -216,11 +243,43 @@ static enum status place_by_order(struct records *records, struct error *err)
     return STATUS_OK;
 }
 
+/* Whether the field is the name but for blanks around it and capitals. */
+static bool is_nearly(const struct csv_field *field, const char *name)
+{
+    const char *begin = field->text, *end = field->text + field->size;
+    while (begin < end && *begin == ' ')
+        begin++;
+    while (begin < end && end[-1] == ' ')
+        end--;
+    return (size_t)(end - begin) == strlen(name) &&
+           strncasecmp(begin, name, (size_t)(end - begin)) == 0;
+}
+
+/* What the header has instead of the name, if that can be told. */
+static void explain_header(const struct csv_field *fields, size_t count, const char *name,
+                           char out[HEADER_TEXT_BYTES])
+{
+    float number;
+    for (size_t i = 0; i < count; i++) {
+        char shown[RECORDS_GOT_BYTES + 8];
+        show_value(fields[i].text, fields[i].size, shown);
+        if (is_nearly(&fields[i], name)) {
+            (void)snprintf(out, HEADER_TEXT_BYTES, "; field %zu is %s", i + 1, shown);
+            return;
+        }
+        if (number_parse_float(fields[i].text, fields[i].size, &number)) {
+            (void)snprintf(out, HEADER_TEXT_BYTES, "; with \"header\": false line 1 is a record");
+            return;
+        }
+    }
+}
+
 /* Names what the header has, as far as it fits, and how it was cut, which is often what is wrong. */
 static enum status refuse_header(const struct records *records, const struct csv_field *fields,
                                  size_t count, const char *name, struct error *err)
 {
-    char names[HEADER_TEXT_BYTES] = "";
+    char names[HEADER_TEXT_BYTES] = "", why[HEADER_TEXT_BYTES] = "";
+    char separator[DATA_SEPARATOR_BYTES + 2];
     size_t used = 0;
     for (size_t i = 0; i < count && used < sizeof(names) - 1; i++) {
         const int width = fields[i].size < sizeof(names) ? (int)fields[i].size : (int)sizeof(names);
@@ -228,13 +287,13 @@ static enum status refuse_header(const struct records *records, const struct csv
                                  width, fields[i].text);
     }
     text_make_printable(names);
-    const char *const separator = records->layout.separator;
+    show_separator(records, separator);
+    explain_header(fields, count, name, why);
     return error_set(err, STATUS_INVALID,
-                     "%s:1: no column \"%s\" in the header, which has %zu by the separator %s%s%s: "
-                     "%s%s",
-                     records->path, name, count, separator[0] == '\t' ? "" : "\"",
-                     separator[0] == '\t' ? "tab" : separator, separator[0] == '\t' ? "" : "\"",
-                     names, used < sizeof(names) ? "" : "...");
+                     "%s:1: no column \"%s\" in the header, which has %zu by the separator %s: "
+                     "%s%s%s",
+                     records->path, name, count, separator, names,
+                     used < sizeof(names) ? "" : "...", why);
 }
 
 /* Of two columns with one name nobody knows which is meant. */
