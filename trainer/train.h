@@ -124,6 +124,10 @@ MUST_CHECK enum status train_open_saved(struct train *train, const struct contra
 /* Decodes the spec and hashes its complete canonical form. */
 MUST_CHECK enum status train_spec_load(const char *path, struct job_spec *out,
                                        char out_sha256[SHA256_HEX_BYTES], struct error *err);
+/* The same for who tells all problems, and not the first alone; `problems` is zeroed. */
+MUST_CHECK enum status train_spec_check(const char *path, struct json_problems *problems,
+                                        struct job_spec *out, char out_sha256[SHA256_HEX_BYTES],
+                                        struct error *err);
 
 /* ---- between train*.c ---- */
 

@@ -13,17 +13,14 @@
 
 #define COLLECTIVE_MARGIN_MS 5000 /* the hang watcher names the culprit first */
 
-enum status train_spec_load(const char *path, struct job_spec *out,
-                            char out_sha256[SHA256_HEX_BYTES], struct error *err)
+enum status train_spec_check(const char *path, struct json_problems *problems, struct job_spec *out,
+                             char out_sha256[SHA256_HEX_BYTES], struct error *err)
 {
     CLEANUP(buf_clear) struct buf text;
     buf_init(&text, JOB_SPEC_BYTES_MAX);
     TRY(fs_read_file(path, &text, err));
     CLEANUP(json_cleanup) json_t *document = NULL;
     TRY(json_parse(text.data, text.size, &document, err));
-    CLEANUP(free_cleanup) struct json_problems *problems = calloc(1, sizeof(*problems));
-    if (problems == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "read %s", path);
     const struct json_at root = json_at_root(document, problems);
     job_spec_decode(&root, out);
     TRY(json_problems_status(problems, err));
@@ -36,6 +33,15 @@ enum status train_spec_load(const char *path, struct job_spec *out,
     sha256_of(canonical, strlen(canonical), digest);
     sha256_hex(digest, out_sha256);
     return STATUS_OK;
+}
+
+enum status train_spec_load(const char *path, struct job_spec *out,
+                            char out_sha256[SHA256_HEX_BYTES], struct error *err)
+{
+    CLEANUP(free_cleanup) struct json_problems *problems = calloc(1, sizeof(*problems));
+    if (problems == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "read %s", path);
+    return train_spec_check(path, problems, out, out_sha256, err);
 }
 
 /* Labels that the model tells apart; 0: any number. */

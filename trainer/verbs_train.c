@@ -2,13 +2,18 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "trainer/places.h"
 #include "trainer/train.h"
 #include "trainer/verbs.h"
+
+#define STOPPED_BYTES 128
+#define PROBLEM_BYTES (JSON_POINTER_BYTES + JSON_EXPECTED_BYTES + JSON_GOT_BYTES + 24)
 
 #define DATA_ROW                                                                                  \
     {                                                                                             \
@@ -27,17 +32,33 @@ struct places {
     char board[PATH_MAX];
 };
 
-static enum status locate_data(const char *folder, const char *spec_path, char out[PATH_MAX],
-                               struct error *err)
+/* Where there are several: the error has the first alone. */
+static void tell_problems(const struct json_problems *problems)
 {
-    struct job_spec spec;
+    for (size_t i = 0; i < problems->count && problems->count > 1; i++) {
+        const struct json_problem *problem = &problems->items[i];
+        const bool is_whole = problem->got[0] == '\0';
+        char text[PROBLEM_BYTES];
+        (void)snprintf(text, sizeof(text), "%s: %s%s%s%s",
+                       problem->pointer[0] == '\0' ? "document" : problem->pointer,
+                       is_whole ? "" : "expected ", problem->expected, is_whole ? "" : ", got ",
+                       problem->got);
+        log_write(LOG_ERROR, "bad_spec", text, NULL);
+    }
+}
+
+static enum status load_spec(const char *path, struct job_spec *out, struct error *err)
+{
     char sha256[SHA256_HEX_BYTES];
     struct error cause = {.status = STATUS_OK};
-    const enum status loaded = train_spec_load(spec_path, &spec, sha256, &cause);
-    if (loaded != STATUS_OK) /* what the system refuses names the file itself */
-        return error_set(err, loaded, "%s%s%s", loaded == STATUS_INVALID ? spec_path : "",
-                         loaded == STATUS_INVALID ? ": " : "", cause.text);
-    return places_find_data(folder, spec.data.root, out, err);
+    CLEANUP(free_cleanup) struct json_problems *problems = calloc(1, sizeof(*problems));
+    if (problems == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "read %s", path);
+    const enum status loaded = train_spec_check(path, problems, out, sha256, &cause);
+    tell_problems(problems);
+    if (loaded != STATUS_INVALID) /* what the system refuses names the file itself */
+        return loaded == STATUS_OK ? STATUS_OK : error_set(err, loaded, "%s", cause.text);
+    return error_set(err, loaded, "%s: %s", path, cause.text);
 }
 
 static enum status prepare_output(const struct verb_config *config, struct places *places,
@@ -77,11 +98,22 @@ static void print_results(const struct train *train)
         (void)puts(text);
 }
 
+static void tell_stopped(const struct train *train)
+{
+    char text[STOPPED_BYTES];
+    (void)snprintf(text, sizeof(text),
+                   "after step %lld of %lld, with a checkpoint: --resume goes on from there",
+                   (long long)train->step, (long long)train->total_steps);
+    log_write(LOG_INFO, "stopped", text, NULL);
+}
+
 static int run_train(const struct verb_config *config, const char *spec_path)
 {
     struct error err = {.status = STATUS_OK};
     static struct places places;
-    if (locate_data(config->data, spec_path, places.data, &err) != STATUS_OK)
+    static struct job_spec spec;
+    if (load_spec(spec_path, &spec, &err) != STATUS_OK ||
+        places_find_data(config->data, spec.data.root, places.data, &err) != STATUS_OK)
         return verb_fail(&err, TRAINER_EXIT_BAD_SPEC);
     if (prepare_output(config, &places, &err) != STATUS_OK)
         return verb_fail(&err, TRAINER_EXIT_CANNOT_WRITE);
@@ -106,6 +138,8 @@ static int run_train(const struct verb_config *config, const char *spec_path)
     const enum trainer_exit code = train_run(&train, &contract, &err);
     if (code == TRAINER_EXIT_DONE)
         print_results(&train);
+    if (code == TRAINER_EXIT_STOPPED)
+        tell_stopped(&train);
     train_close(&train);
     return code == TRAINER_EXIT_DONE || code == TRAINER_EXIT_STOPPED ? (int)code
                                                                      : verb_fail(&err, (int)code);
@@ -116,9 +150,8 @@ static int run_decode(const struct verb_config *config, const char *spec_path)
     struct error err = {.status = STATUS_OK};
     static struct job_spec spec;
     static char data[PATH_MAX];
-    char sha256[SHA256_HEX_BYTES];
-    if (locate_data(config->data, spec_path, data, &err) != STATUS_OK ||
-        train_spec_load(spec_path, &spec, sha256, &err) != STATUS_OK)
+    if (load_spec(spec_path, &spec, &err) != STATUS_OK ||
+        places_find_data(config->data, spec.data.root, data, &err) != STATUS_OK)
         return verb_fail(&err, TRAINER_EXIT_BAD_SPEC);
     struct dataset training = {.mapping = NULL}, evaluation = {.mapping = NULL};
     struct data_request request = {.spec = &spec.data, .role = DATA_TRAIN, .root = data};

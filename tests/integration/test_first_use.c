@@ -62,6 +62,11 @@ static void write_spec(const char *model, const char *data, const char *more)
     write_file("spec.json", text);
 }
 
+#define NEWS "{'type': 'bilstm', 'embedding': 2, 'hidden': 2}"
+#define NEWS_DATA(format)                                                    \
+    "'train': {'format': '" format "', 'file': 'news'}, 'columns': ["        \
+    "{'name': 'label', 'kind': 'label'}, {'name': 'text', 'kind': 'text'}]," \
+    "'classes': {'down': 0, 'up': 1}, 'vocabulary': 8, 'length': 4"
 #define TRAINING "}, 'training': {'epochs': 1, 'batch_size': 8}"
 
 static void train(int code, const char *said)
@@ -83,6 +88,11 @@ static void a_spec_that_is_wrong_is_named_with_its_place(void **state)
     train(TRAINER_EXIT_BAD_SPEC, "/spec.json: line 2, column 11: unexpected token near '}'");
     write_file("spec.json", "{\"name\": \"first\", \"nane\": 1}");
     train(TRAINER_EXIT_BAD_SPEC, "/spec.json: /nane: unknown field, did you mean \"name\"?");
+    train(TRAINER_EXIT_BAD_SPEC, "bad_spec /model: expected object, got nothing");
+    write_spec("{'type': 'bilstm', 'hidden': 'wide'}", NEWS_DATA("tsv"),
+               "}, 'training': {'epochs': 0, 'batch_size': 8}");
+    train(TRAINER_EXIT_BAD_SPEC, "bad_spec /model/hidden: expected integer");
+    train(TRAINER_EXIT_BAD_SPEC, "bad_spec /training/epochs: expected integer");
 }
 
 static void words_that_no_verb_takes_are_told(void **state)
@@ -228,12 +238,6 @@ static void a_folder_of_another_job_is_not_resumed(void **state)
 }
 
 /* ------------------------------------------------------------------ texts */
-
-#define NEWS "{'type': 'bilstm', 'embedding': 2, 'hidden': 2}"
-#define NEWS_DATA(format)                                                    \
-    "'train': {'format': '" format "', 'file': 'news'}, 'columns': ["        \
-    "{'name': 'label', 'kind': 'label'}, {'name': 'text', 'kind': 'text'}]," \
-    "'classes': {'down': 0, 'up': 1}, 'vocabulary': 8, 'length': 4"
 
 static void texts_without_a_word_are_refused(void **state)
 {
