@@ -84,10 +84,10 @@ static enum status parse_labels(const struct option_list *labels, struct wire_jo
 
 static enum status read_token(const char *path, struct wire_join *out, struct error *err)
 {
-    CLEANUP(buf_clear) struct buf text;
     if (!path)
         return error_set(err, STATUS_INVALID,
                          "this node has not joined yet: give --join-token-file");
+    CLEANUP(buf_clear) struct buf text;
     buf_init(&text, CREDENTIAL_BYTES_MAX);
     TRY(fs_read_file(path, &text, err));
     text.data[strcspn(text.data, " \t\r\n")] = 0;

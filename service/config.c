@@ -29,6 +29,11 @@ static const struct option_row rows[] = {
      .initial = "default",
      .value = "NAME",
      .help = "how soon silent nodes are given up: default, fast or relaxed"},
+    {.name = "web-dir",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct config, web_dir),
+     .value = "DIR",
+     .help = "serve the status page's files from here instead of from the binary"},
     OPTION_END,
 };
 

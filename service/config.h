@@ -10,7 +10,8 @@ struct config {
     const char *data;
     const char *listen;
     const char *agents_listen;
-    int profile; /* index in brain_profiles */
+    int profile;         /* index in brain_profiles */
+    const char *web_dir; /* NULL: the page inside the binary */
 };
 
 extern const struct option_program config_program;

@@ -47,6 +47,7 @@ static enum status serve(const struct config *config, struct error *err)
         .listen = config->listen,
         .agents_listen = config->agents_listen,
         .profile = &brain_profiles[config->profile],
+        .web_dir = config->web_dir,
     };
     struct api *api = NULL;
     TRY(api_open(&options, &api, err));

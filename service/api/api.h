@@ -42,6 +42,7 @@ struct telemetry_desk;
 
 struct api {
     const char *data_dir;
+    const char *web_dir; /* the status page's files; NULL: those inside the binary */
     const struct brain_profile *profile;
     int64_t started_wall_ms;
     struct loop *loop;

@@ -239,6 +239,7 @@ enum status api_open(const struct api_options *options, struct api **out, struct
     if (api == NULL)
         return error_set(err, STATUS_NO_MEMORY, "service: out of memory");
     api->data_dir = options->data_dir;
+    api->web_dir = options->web_dir;
     api->profile = options->profile;
     api->started_wall_ms = clock_wall_ms();
     const enum status status = open_rooms(api, options, err);

@@ -13,6 +13,7 @@ struct api_options {
     const char *listen;
     const char *agents_listen;
     const struct brain_profile *profile;
+    const char *web_dir; /* NULL: the page inside the binary; borrowed */
 };
 
 MUST_CHECK enum status api_open(const struct api_options *options, struct api **out,

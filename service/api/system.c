@@ -1,9 +1,12 @@
 #include "service/api/system.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/version.h"
 #include "service/api/agent.h"
 #include "service/api/api.h"
@@ -163,15 +166,42 @@ static const char *type_of(const char *name)
     return "application/octet-stream";
 }
 
-static void reply_embedded(struct http_request *request, const char *name)
+/* From the folder of --web-dir; false: there is no such regular file. */
+static bool reply_from_folder(struct http_request *request, const char *folder, const char *name)
 {
-    const struct embedded_file *file = embedded_find(name);
-    if (file == NULL) {
-        http_reply_problem(request, 404, "not_found", "there is no file %.100s",
-                           strchr(name, '/') + 1);
+    char path[1024];
+    struct stat about;
+    const int size = snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (name[0] == '.' || strchr(name, '/') != NULL || size < 0 || (size_t)size >= sizeof(path))
+        return false;
+    CLEANUP(fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
+        return false;
+    http_reply_file(request, 200, type_of(name), fd, (uint64_t)about.st_size);
+    fd = -1;
+    return true;
+}
+
+static bool reply_embedded(struct http_request *request, const char *name)
+{
+    char path[160];
+    snprintf(path, sizeof(path), "web/%s", name);
+    const struct embedded_file *file = embedded_find(path);
+    if (file == NULL)
+        return false;
+    http_reply_static(request, 200, type_of(name), file->start, (size_t)(file->end - file->start));
+    return true;
+}
+
+void system_file(struct http_request *request)
+{
+    const char *folder = api_of(request)->web_dir;
+    const char *name = http_param_count(request) > 0 ? http_param(request, 0) : "index.html";
+    if (folder != NULL ? !reply_from_folder(request, folder, name)
+                       : !reply_embedded(request, name)) {
+        http_reply_problem(request, 404, "not_found", "there is no file %.100s", name);
         return;
     }
-    http_reply_static(request, 200, type_of(name), file->start, (size_t)(file->end - file->start));
     http_reply_header(request, "Cache-Control", "no-cache");
     http_reply_header(request, "Content-Security-Policy",
                       "default-src 'self'; object-src 'none'; base-uri 'none'; "
@@ -179,14 +209,6 @@ static void reply_embedded(struct http_request *request, const char *name)
     http_reply_header(request, "X-Frame-Options", "DENY");
     http_reply_header(request, "Referrer-Policy", "no-referrer");
     http_reply_header(request, "Cross-Origin-Opener-Policy", "same-origin");
-}
-
-void system_file(struct http_request *request)
-{
-    char name[160];
-    snprintf(name, sizeof(name), "web/%s",
-             http_param_count(request) > 0 ? http_param(request, 0) : "index.html");
-    reply_embedded(request, name);
 }
 
 void system_openapi(struct http_request *request)

@@ -254,12 +254,17 @@ static void describe_end(const struct rank *rank, const struct rank_end *end, ch
                        rank->row.node, gap, more);
 }
 
-/* As its node tells it, but not before there was such a rank, whatever that node's clock says. */
+/*
+ * As its node tells it, whatever that node's clock says: not before there was such a rank, and not after
+ * the end that it explains.
+ */
 static void note_fault(const struct brain *brain, struct attempt *attempt, int64_t fault_boot_ms)
 {
     if (fault_boot_ms == TIMER_NEVER)
         return;
-    const int64_t at_ms = brain->wall_ms - (brain->now_ms - fault_boot_ms);
+    const int64_t told_ms = brain->wall_ms - (brain->now_ms - fault_boot_ms);
+    const int64_t ended_ms = attempt->row.ended_at_ms;
+    const int64_t at_ms = ended_ms != 0 && told_ms > ended_ms ? ended_ms : told_ms;
     const int64_t placed_ms = attempt->row.placed_at_ms;
     attempt->fault_at_ms = at_ms > placed_ms ? at_ms : placed_ms;
 }

@@ -463,6 +463,63 @@ static void a_full_disk_refuses_new_jobs_until_there_is_room(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* ---------------------------------------------------------------- how the programs are started */
+
+static void an_agent_that_may_not_join_says_why_and_leaves(void **state)
+{
+    (void)state;
+    CLEANUP(cluster_cleanup) struct cluster *cluster = start();
+    char program[512];
+    char folder[1200];
+    cluster_program("reprise-agent", program);
+    snprintf(folder, sizeof(folder), "%s/stranger", cluster_dir(cluster));
+    const char *const argv[] = {
+        program, "--controller", cluster_agents_url(cluster), "--data", folder, "--slots", "cpu:1",
+        NULL};
+    CLEANUP(process_result_clear) struct process_result result;
+    process_run(argv, NULL, NULL, process_patience(WAIT_MS), &result);
+    assert_int_equal(result.exit_code, 64);
+    assert_non_null(strstr(result.err.data, "has not joined yet: give --join-token-file"));
+}
+
+static int page(struct cluster *cluster, const char *path, const char *said)
+{
+    char request[256];
+    CLEANUP(raw_answer_clear) struct raw_answer answer;
+    const int size =
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+    raw_ask(raw_port(cluster_api_url(cluster)), request, (size_t)size, &answer);
+    assert_non_null(strstr(answer.body.data, said));
+    return answer.code;
+}
+
+static void the_status_page_is_served_from_the_folder_of_web_dir(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/reprise-web-XXXXXX";
+    char path[256];
+    struct error err = {0};
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/index.html", folder);
+    assert_ok(fs_replace_file(path, "a page of mine", 14, 0600, &err), &err);
+    snprintf(path, sizeof(path), "%s/.hidden", folder);
+    assert_ok(fs_replace_file(path, "a secret", 8, 0600, &err), &err);
+    snprintf(path, sizeof(path), "%s/link.js", folder);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    {
+        const char *const args[] = {"--web-dir", folder, NULL};
+        const struct cluster_options options = {.nodes = 0, .service_args = args};
+        CLEANUP(cluster_cleanup) struct cluster *cluster = cluster_start(&options);
+        assert_int_equal(page(cluster, "/", "a page of mine"), 200);
+        assert_int_equal(page(cluster, "/index.html", "a page of mine"), 200);
+        assert_int_equal(page(cluster, "/app.js", "there is no file app.js"), 404);
+        assert_int_equal(page(cluster, "/.hidden", "there is no file .hidden"), 404);
+        assert_int_equal(page(cluster, "/link.js", "there is no file link.js"), 404);
+        assert_int_equal(page(cluster, "/..%2f..%2fetc%2fpasswd", "there is no file"), 404);
+    }
+    assert_ok(fs_remove_tree(folder, &err), &err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,6 +532,8 @@ int main(void)
         cmocka_unit_test(a_node_says_nothing_of_ranks_that_are_not_on_it),
         cmocka_unit_test(a_model_without_a_result_goes_when_its_job_ends),
         cmocka_unit_test(a_full_disk_refuses_new_jobs_until_there_is_room),
+        cmocka_unit_test(an_agent_that_may_not_join_says_why_and_leaves),
+        cmocka_unit_test(the_status_page_is_served_from_the_folder_of_web_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

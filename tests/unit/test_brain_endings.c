@@ -316,6 +316,22 @@ static void a_cause_that_comes_when_the_next_attempt_is_placed_amends_it_in_plac
     assert_int_equal(brain_attempt(f->brain, job)->cause, REASON_DEVICE_FAULT);
 }
 
+/* A dead runner is found out after its peers have missed it. */
+static void a_fault_is_not_later_than_the_end_that_it_explains(void **state)
+{
+    struct fixture *f = *state;
+    const char *job = gang_of_two(f);
+    fixture_join(f, 'c', 2);
+    const char late = fixture_node_of(f, job, 1);
+    end_rank(f, job, 0, fixture_exit(job, 1, 0, 69));
+    fixture_advance(f, 40);
+    const struct observed_rank cause = fixture_exit(job, 1, 1, 71);
+    fixture_sync(f, late, &cause, 1);
+    const struct attempt_row *next = brain_attempt(f->brain, job);
+    assert_int_equal(next->cause, REASON_DEVICE_FAULT);
+    assert_true(next->fault_at_ms <= next->detected_at_ms);
+}
+
 static void a_bad_spec_that_turns_out_later_fails_the_job_and_ends_the_next_attempt(void **state)
 {
     struct fixture *f = *state;
@@ -570,6 +586,7 @@ int main(void)
         TEST(an_unknown_verdict_ends_nothing),
         TEST(a_cause_within_two_seconds_amends_a_lost_peer),
         TEST(a_cause_that_comes_when_the_next_attempt_is_placed_amends_it_in_place),
+        TEST(a_fault_is_not_later_than_the_end_that_it_explains),
         TEST(a_bad_spec_that_turns_out_later_fails_the_job_and_ends_the_next_attempt),
         TEST(a_node_does_not_decide_over_the_job),
         TEST(a_fault_is_not_older_than_its_attempt),
