@@ -232,6 +232,16 @@ static void malformed_interactions_are_named_by_line_and_field(void **state)
     (void)snprintf(text, sizeof(text),
                    "%s/t:2:2 (1): expected an id of 1..255 bytes of UTF-8, got nothing", f->root);
     assert_string_equal(f->err.text, text);
+    data_fixture_spec(f, "{" LOG ",'time':'2','split':{'by':'time'}}");
+    data_fixture_write(f, "t", "0\t1\t7\n1\t1\t8\n1\t2\t2026-11-24\n");
+    assert_int_equal(data_fixture_train(f), STATUS_INVALID);
+    (void)snprintf(
+        text, sizeof(text),
+        "%s/t:3: column \"2\": expected a number as in line 1, got RFC 3339: they have no "
+        "common order",
+        f->root);
+    assert_string_equal(f->err.text, text);
+    data_fixture_spec(f, "{" LOG ",'eval':{'format':'interactions','file':'e'}}");
     data_fixture_write(f, "t", "0\t1\n1\t2\n");
     data_fixture_write(f, "e", "1\t1\n\n0\t3\n");
     assert_ok(data_fixture_train(f), &f->err);

@@ -253,7 +253,9 @@ static void a_split_by_time_takes_the_last_ones_and_ties_by_their_lines(void **s
     const char *mixed[] = {"2020-01-01", "7"};
     write_rows(f, mixed, 2);
     assert_int_equal(data_fixture_train(f), STATUS_INVALID);
-    assert_non_null(strstr(f->err.text, "no common order"));
+    assert_non_null(strstr(f->err.text,
+                           "/t:3: column \"id\": expected RFC 3339 as in line 2, got a "
+                           "number: they have no common order"));
 }
 
 /* ------------------------------------------------------------------ texts */
@@ -460,16 +462,21 @@ static void malformed_json_lines_are_named_by_line_and_byte(void **state)
     static const struct wrong json[] = {
         {"{\"x\":1,\"y\":0}\n{\"x\":true,\"y\":1}\n", ":2: x: expected a number, got \"true\""},
         {"{\"x\":1}\n", ":1: y: " EXPECTED_INTEGER " nothing"},
-        {"[1]\n", ":1: byte 1: expected a JSON object, got no object"},
-        {"{\"x\":1,\"x\":2}\n", ":1: byte 9: expected a JSON object, got a key that comes twice"},
-        {"{\"x\":[1]}\n", ":1: byte 3: expected a JSON object, got a nested value in a column"},
-        {"{\"x\":01}\n", ":1: byte 6: expected a JSON object, got what is no JSON value"},
+        {"[1]\n", ":1: byte 1: expected a JSON object on one line, got no object"},
+        {"{\"x\":1,\"x\":2}\n",
+         ":1: byte 9: expected a JSON object on one line, got a key that comes twice"},
+        {"{\"x\":[1]}\n",
+         ":1: byte 3: expected a JSON object on one line, got a nested value in a column"},
+        {"{\"x\":01}\n",
+         ":1: byte 6: expected a JSON object on one line, got what is no JSON value"},
         {"{\"x\":\"\\q\"}\n",
-         ":1: byte 7: expected a JSON object, got an escape that means nothing"},
+         ":1: byte 7: expected a JSON object on one line, got an escape that means nothing"},
         {"{\"a\":{\"b\":[}}\n",
-         ":1: byte 12: expected a JSON object, got a bracket that closes another"},
-        {"{\"x\":1} 2\n", ":1: byte 9: expected a JSON object, got something behind the object"},
-        {"{\"x\":1,}\n", ":1: byte 8: expected a JSON object, got no key where one must be"},
+         ":1: byte 12: expected a JSON object on one line, got a bracket that closes another"},
+        {"{\"x\":1} 2\n",
+         ":1: byte 9: expected a JSON object on one line, got something behind the object"},
+        {"{\"x\":1,}\n",
+         ":1: byte 8: expected a JSON object on one line, got no key where one must be"},
     };
     data_fixture_spec(f, "{'train':{'format':'jsonl','file':'t'}," TABLE "}");
     for (size_t i = 0; i < COUNT_OF(json); i++) {

@@ -1,99 +1,58 @@
 /*
  * idx.c - the IDX format of the MNIST family: four bytes (0, 0, type, dimensions), the sizes as
- * big-endian 32-bit numbers, then the elements. Plain or gzip; zlib tells them apart.
+ * big-endian 32-bit numbers, then the elements.
  *
  * Features are unsigned bytes with 2 to 4 dimensions, of which the first counts records; labels are
- * unsigned bytes with one. Offsets in errors are those of the decompressed stream.
+ * unsigned bytes with one. Offsets in errors are those of the decoded stream.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
 
 #include "base/fs.h"
 #include "trainer/data/data.h"
+#include "trainer/data/source.h"
 
 #define IDX_DIMENSIONS_MAX 4
 #define IDX_TYPE_U8        0x08
-#define IDX_READ_BYTES     (128 * 1024)
 #define IDX_BYTE_SCALE     (1.0F / 255.0F)
-#define DEFLATE_RATIO_MAX  1032 /* no deflate stream expands more: zlib's technical notes */
 
 struct idx_stream {
     char path[PATH_MAX];
-    gzFile file;
-    int64_t offset;
-    int64_t decoded_bytes_max; /* what a file of this size can hold */
+    struct source *source;
 };
 
 static void idx_cleanup(const struct idx_stream *stream)
 {
-    if (stream->file != NULL)
-        (void)gzclose_r(stream->file); /* read only: nothing is lost */
+    source_close(stream->source);
 }
 
 static enum status idx_open(struct idx_stream *stream, const char *root, const char *name,
                             struct error *err)
 {
     TRY(fs_path(stream->path, sizeof(stream->path), err, "%s/%s", root, name));
-    CLEANUP(fd_cleanup) int fd = open(stream->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(err, status_of_errno(errno), errno, "open %s", stream->path);
-    struct stat found;
-    if (fstat(fd, &found) != 0)
-        return error_set_errno(err, status_of_errno(errno), errno, "stat %s", stream->path);
-    if (!S_ISREG(found.st_mode))
-        return error_set(err, STATUS_INVALID, "%s is no regular file", stream->path);
-    stream->file = gzdopen(fd, "rb");
-    if (stream->file == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "open %s", stream->path);
-    fd = -1; /* gzclose_r closes it */
-    (void)gzbuffer(stream->file, IDX_READ_BYTES);
-    const int64_t ratio = gzdirect(stream->file) ? 1 : DEFLATE_RATIO_MAX;
-    stream->decoded_bytes_max =
-        (found.st_size < INT64_MAX / ratio) ? found.st_size * ratio : INT64_MAX;
-    return STATUS_OK;
+    return source_open(stream->path, &stream->source, err);
 }
 
 static enum status idx_read(struct idx_stream *stream, void *out, int64_t size, struct error *err)
 {
-    uint8_t *next = out;
-    for (int64_t left = size; left > 0;) {
-        const unsigned chunk = left < IDX_READ_BYTES ? (unsigned)left : IDX_READ_BYTES;
-        const int got = gzread(stream->file, next, chunk);
-        int code = Z_OK;
-        const char *message = gzerror(stream->file, &code);
-        if (got < 0 || (code != Z_OK && code != Z_BUF_ERROR && code != Z_STREAM_END))
-            return error_set(err, STATUS_INVALID, "%s: byte %lld: damaged: %s", stream->path,
-                             (long long)stream->offset, message);
-        if (got == 0)
-            return error_set(err, STATUS_INVALID,
-                             "%s: byte %lld: the file ends, %lld bytes are missing", stream->path,
-                             (long long)stream->offset, (long long)left);
-        next += got;
-        left -= got;
-        stream->offset += got;
-    }
+    size_t got = 0;
+    TRY(source_read(stream->source, out, (size_t)size, &got, err));
+    if ((int64_t)got < size)
+        return error_set(err, STATUS_INVALID,
+                         "%s: byte %lld: the file ends, %lld bytes are missing", stream->path,
+                         (long long)source_offset(stream->source),
+                         (long long)(size - (int64_t)got));
     return STATUS_OK;
 }
 
 static enum status idx_expect_end(struct idx_stream *stream, struct error *err)
 {
     uint8_t byte;
-    const int got = gzread(stream->file, &byte, 1);
+    size_t got = 0;
+    TRY(source_read(stream->source, &byte, 1, &got, err)); /* reads the checksum, too */
     if (got > 0)
         return error_set(err, STATUS_INVALID, "%s: byte %lld: expected the end, there is more",
-                         stream->path, (long long)stream->offset);
-    int code = Z_OK;
-    const char *message = gzerror(stream->file, &code);
-    if (got < 0 || (code != Z_OK && code != Z_STREAM_END)) /* the checksum, or a cut trailer */
-        return error_set(err, STATUS_INVALID, "%s: byte %lld: damaged: %s", stream->path,
-                         (long long)stream->offset, message);
+                         stream->path, (long long)source_offset(stream->source) - 1);
     return STATUS_OK;
 }
 
@@ -127,7 +86,7 @@ static enum status idx_read_sizes(struct idx_stream *stream, int dimensions, str
 {
     struct idx_shape shape = {.width = 1};
     for (int i = 0; i < dimensions; i++) {
-        const int64_t at = stream->offset;
+        const int64_t at = source_offset(stream->source);
         uint8_t bytes[4];
         TRY(idx_read(stream, bytes, sizeof(bytes), err));
         const int64_t size = (int64_t)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
@@ -147,7 +106,7 @@ static enum status idx_read_sizes(struct idx_stream *stream, int dimensions, str
     if (total > DATA_BYTES_MAX)
         return error_set(err, STATUS_TOO_LARGE, "%s: %lld bytes of records are over the limit",
                          stream->path, (long long)total);
-    if (total > stream->decoded_bytes_max)
+    if (total > source_bytes_max(stream->source))
         return error_set(err, STATUS_INVALID,
                          "%s: byte 4: the header says %lld records of %lld bytes, a file of this "
                          "size cannot hold them",
@@ -176,8 +135,8 @@ static enum status idx_decode(const struct data_request *request, struct dataset
 {
     const struct data_part *part = data_part_of(request->spec, request->role);
     const char *root = request->root;
-    CLEANUP(idx_cleanup) struct idx_stream features = {.file = NULL};
-    CLEANUP(idx_cleanup) struct idx_stream labels = {.file = NULL};
+    CLEANUP(idx_cleanup) struct idx_stream features = {.source = NULL};
+    CLEANUP(idx_cleanup) struct idx_stream labels = {.source = NULL};
     /* Images to be predicted have no labels. */
     const bool is_labelled = part->labels[0] != '\0';
     TRY(idx_open(&features, root, part->features, err));

@@ -18,6 +18,7 @@
 #define NPY_HEADER_MAX     (64 * KIB)
 #define NPY_DIMENSIONS_MAX 4
 #define NPY_CHUNK_VALUES   8192
+#define NPY_SHOWN_BYTES    20 /* of a header's value in an error */
 #define NPY_BYTE_SCALE     (1.0F / 255.0F)
 
 enum npy_type { NPY_F4, NPY_F8, NPY_U1, NPY_I4, NPY_I8, NPY_TYPE_COUNT };
@@ -70,9 +71,11 @@ static enum status parse_type(struct npy *npy, const char *text, struct error *e
             return STATUS_OK;
         }
     }
+    const int shown = value == NULL ? 7 : (int)strcspn(value, ",}");
     return error_set(err, STATUS_UNSUPPORTED,
-                     "%s: header: expected 'descr' '<f4', '<f8', '|u1', '<i4' or '<i8', got %.20s",
-                     npy->path, value != NULL ? value : "nothing");
+                     "%s: header: expected 'descr' '<f4', '<f8', '|u1', '<i4' or '<i8', got %.*s",
+                     npy->path, shown < NPY_SHOWN_BYTES ? shown : NPY_SHOWN_BYTES,
+                     value != NULL ? value : "nothing");
 }
 
 static enum status parse_shape(struct npy *npy, const char *text, int dimensions_max,

@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "trainer/data/number.h"
 #include "trainer/data/pairs.h"
+#include "trainer/data/split.h"
 
 #define ID_BYTES_MAX  (DATA_ID_BYTES - 1)
 #define DENSE_FACTOR  2    /* numbers that are ids may leave so many times their count unused ... */
@@ -62,8 +63,8 @@ struct pairs {
     enum stage stage;
     int split_by;
     struct ids users, items;
-    struct held *held;           /* (users) */
-    bool has_numbers, has_texts; /* among the times */
+    struct held *held; /* (users) */
+    struct split_times times;
     int64_t rows;
     int64_t written;
     int32_t *user, *item; /* the arrays; item by `item_stride`, for candidates have it first */
@@ -72,7 +73,7 @@ struct pairs {
 
 struct pairs_part {
     struct ids users, items;
-    bool has_numbers, has_texts;
+    struct split_times times;
     struct pair *pairs;
     size_t count, capacity;
 };
@@ -176,8 +177,7 @@ static enum status take_time(const struct pairs *pairs, struct pairs_part *part,
         return STATUS_OK;
     if (!number_parse_time(cell->text, cell->size, out_key, &is_text))
         return record_refuse(record, COLUMN_TIME, "a time, as a number or as RFC 3339", err);
-    part->has_texts |= is_text;
-    part->has_numbers |= !is_text;
+    split_note_time(&part->times, record->line, is_text);
     return STATUS_OK;
 }
 
@@ -277,13 +277,8 @@ static enum status merge_pairs(void *context, void *part_of_chunk, int64_t chunk
     struct pairs *pairs = context;
     struct pairs_part *part = part_of_chunk;
     (void)chunk;
-    pairs->has_numbers |= part->has_numbers;
-    pairs->has_texts |= part->has_texts;
-    if (pairs->has_numbers && pairs->has_texts)
-        return error_set(
-            err, STATUS_INVALID,
-            "%s: some times are numbers and some are RFC 3339: they have no common order",
-            records_path(pairs->records));
+    TRY(split_merge_times(&pairs->times, &part->times, records_path(pairs->records),
+                          pairs->request->spec->time, err));
     if (pairs->stage == STAGE_SURVEY) {
         TRY(merge_ids(&pairs->users, &part->users, "users", err));
         TRY(merge_ids(&pairs->items, &part->items, "items", err));

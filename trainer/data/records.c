@@ -126,9 +126,9 @@ static enum status read_json(struct records_reader *reader, struct error *err)
     char *const line = reader->cursor.record;
     if (!jsonl_read(line, reader->fields[0].size, records->layout.names, records->layout.count,
                     reader->values, &problem))
-        return error_set(err, STATUS_INVALID, "%s:%lld: byte %zu: expected a JSON object, got %s",
-                         records->path, (long long)reader->cursor.line, problem.at + 1,
-                         problem.what);
+        return error_set(
+            err, STATUS_INVALID, "%s:%lld: byte %zu: expected a JSON object on one line, got %s",
+            records->path, (long long)reader->cursor.line, problem.at + 1, problem.what);
     for (size_t i = 0; i < records->layout.count; i++)
         reader->cells[i] = (struct record_cell){reader->values[i].text, reader->values[i].size,
                                                 reader->values[i].absent};

@@ -35,6 +35,35 @@ static uint64_t hash_of(const struct record_cell *cell)
     return value;
 }
 
+/* ------------------------------------------------------------------ kinds of times */
+
+void split_note_time(struct split_times *times, int64_t line, bool is_text)
+{
+    int64_t *const first = is_text ? &times->text_line : &times->number_line;
+    if (*first == 0)
+        *first = line;
+}
+
+enum status split_merge_times(struct split_times *all, struct split_times *part, const char *path,
+                              const char *column, struct error *err)
+{
+    if (all->number_line == 0)
+        all->number_line = part->number_line;
+    if (all->text_line == 0)
+        all->text_line = part->text_line;
+    *part = (struct split_times){.number_line = 0};
+    if (all->number_line == 0 || all->text_line == 0)
+        return STATUS_OK;
+    const bool text_first = all->text_line < all->number_line;
+    return error_set(err, STATUS_INVALID,
+                     "%s:%lld: column \"%s\": expected %s as in line %lld, got %s: they have no "
+                     "common order",
+                     path, (long long)(text_first ? all->number_line : all->text_line), column,
+                     text_first ? "RFC 3339" : "a number",
+                     (long long)(text_first ? all->text_line : all->number_line),
+                     text_first ? "a number" : "RFC 3339");
+}
+
 /* ------------------------------------------------------------------ the border by time */
 
 /*
@@ -47,7 +76,8 @@ struct search {
     struct split *split;
     uint64_t low, high; /* the range: both belong to it */
     int shift;          /* of a key's distance from `low`, to its bin */
-    bool has_numbers, has_texts;
+    struct split_times times;
+    const char *path;
     uint64_t least, most; /* of the keys in the range */
     int64_t count;        /* of them */
     uint64_t *keys;       /* (count) in the order of their records, NULL when there are too many */
@@ -57,7 +87,7 @@ struct search {
 };
 
 struct search_part {
-    bool has_numbers, has_texts;
+    struct split_times times;
     uint64_t *keys; /* (count) of the chunk, in the range */
     int64_t count, capacity;
 };
@@ -102,8 +132,7 @@ static enum status take_key(void *context, void *part_of_chunk, const struct rec
     TRY(key_of(search, record, &key, &is_text, &counts, err));
     if (!counts)
         return STATUS_OK;
-    part->has_texts |= is_text;
-    part->has_numbers |= !is_text;
+    split_note_time(&part->times, record->line, is_text);
     if (key < search->low || key > search->high)
         return STATUS_OK;
     void *keys = part->keys;
@@ -156,14 +185,8 @@ static enum status merge_keys(void *context, void *part_of_chunk, int64_t chunk,
     struct search *search = context;
     struct search_part *part = part_of_chunk;
     struct split *split = search->split;
-    search->has_numbers |= part->has_numbers;
-    search->has_texts |= part->has_texts;
-    if (search->has_numbers && search->has_texts)
-        return error_set(
-            err, STATUS_INVALID,
-            "column \"%s\": some times are numbers and some are RFC 3339: they have no "
-            "common order",
-            search->fit->columns[search->split->column].name);
+    TRY(split_merge_times(&search->times, &part->times, search->path,
+                          search->fit->columns[split->column].name, err));
     void *before = split->ties_before;
     TRY(reserve(&before, &search->chunk_capacity, chunk + 2, err));
     split->ties_before = before;
@@ -293,6 +316,7 @@ enum status split_open(const struct data_spec *spec, const struct data_fit *fit,
         return error_set(err, STATUS_NO_MEMORY, "split by time");
     search->fit = fit;
     search->split = out;
+    search->path = records_path(records);
     if (out->keys_max == 0)
         out->keys_max = SPLIT_KEYS_MAX;
     const enum status status = find_border(search, records, policy, spec->split.test_share, err);

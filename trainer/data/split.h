@@ -52,4 +52,16 @@ void split_clear(struct split *split);
 MUST_CHECK enum status split_is_test(const struct split *split, const struct record *record,
                                      int64_t *ties, bool *out_test, struct error *err);
 
+/*
+ * Which kinds of times came, for keys of numbers and of RFC 3339 texts have no common order: the first line of each,
+ * 0 for none. A zeroed one first.
+ */
+struct split_times {
+    int64_t number_line, text_line;
+};
+void split_note_time(struct split_times *times, int64_t line, bool is_text);
+/* Adds what a later chunk has and zeroes it; STATUS_INVALID when both kinds have come. */
+MUST_CHECK enum status split_merge_times(struct split_times *all, struct split_times *part,
+                                         const char *path, const char *column, struct error *err);
+
 #endif
