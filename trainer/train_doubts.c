@@ -101,6 +101,30 @@ static enum status tell_few_candidates(struct train *train, struct error *err)
                       (long long)few, (long long)array->rows, (long long)top_k, (long long)top_k);
 }
 
+/* Numeric columns that say the same of every record, most often because all their values are missing. */
+static enum status tell_constant_columns(struct train *train, struct error *err)
+{
+    const struct data_spec *spec = &train->spec.data;
+    const struct data_array *array = dataset_array(&train->training, "numeric");
+    const float *const values = array == NULL ? NULL : array->values;
+    int64_t column = 0;
+    for (size_t i = 0; values != NULL && i < spec->column_count; i++) {
+        if (spec->columns[i].kind != COLUMN_NUMERIC)
+            continue;
+        int64_t row = 1;
+        while (row < array->rows && values[row * array->width + column] == values[column])
+            row++;
+        column++;
+        if (row == array->rows && row > 1)
+            TRY(train_warn(
+                train, err,
+                "column \"%s\" has one value or none in all %lld records of the training "
+                "part: nothing can be learned from it",
+                spec->columns[i].name, (long long)array->rows));
+    }
+    return STATUS_OK;
+}
+
 static enum status tell_plan(struct train *train, struct error *err)
 {
     const struct schedule_spec *schedule = &train->spec.optimizer.schedule;
@@ -123,6 +147,7 @@ enum status train_doubt(struct train *train, struct error *err)
     const int64_t classes = train->spec.data.label_classes;
     train->part = TRAIN_PART_WRITE;
     TRY(tell_absent_classes(train, classes, err));
+    TRY(tell_constant_columns(train, err));
     TRY(tell_plan(train, err));
     if (train->evaluation.count == 0)
         return STATUS_OK;

@@ -192,6 +192,18 @@ static void a_class_without_records_is_told(void **state)
                              "eval_auc");
 }
 
+static void a_column_that_is_the_same_everywhere_is_told(void **state)
+{
+    (void)state;
+    write_spec(LOAN, LOAN_DATA("csv"), TRAINING);
+    write_file("loans", "id,age,y\n1,,good\n2,NA,bad\n3,,good\n");
+    train(TRAINER_EXIT_DONE,
+          "column \"age\" has one value or none in all 3 records of the training "
+          "part: nothing can be learned from it");
+    write_file("loans", "id,age,y\n1,30,good\n2,30,bad\n3,30,good\n");
+    train(TRAINER_EXIT_DONE, "column \"age\" has one value or none in all 3 records");
+}
+
 static void early_stopping_on_a_missing_auc_says_why(void **state)
 {
     (void)state;
@@ -291,6 +303,7 @@ int main(void)
         cmocka_unit_test(each_verb_has_a_page_with_an_example_and_its_exit_codes),
         cmocka_unit_test(results_that_cannot_be_printed_are_a_failure),
         cmocka_unit_test(a_class_without_records_is_told),
+        cmocka_unit_test(a_column_that_is_the_same_everywhere_is_told),
         cmocka_unit_test(early_stopping_on_a_missing_auc_says_why),
         cmocka_unit_test(records_that_are_left_out_are_told),
         cmocka_unit_test(a_warm_up_longer_than_the_job_is_told),
