@@ -66,7 +66,7 @@ static const char *hint_for(const struct cli *cli, long code)
     case 403:
         return "this needs a token with another role: reprise token create --role …";
     case 404:
-        return "reprise ps and reprise node ls show what there is";
+        return "reprise ps, node ls, data ls and token ls show what there is";
     case 422:
         return "this idempotency key was used with another body: use another key";
     case 429:
@@ -97,8 +97,11 @@ void cli_print_problem(const char *pointer, const char *expected, const char *go
         fprintf(stderr, "  %s: %s\n", where, expected ? expected : "wrong");
 }
 
+/* A single one is the problem's detail, which has been told. */
 static void print_problems(const json_t *errors)
 {
+    if (json_array_size(errors) < 2)
+        return;
     size_t i = 0;
     json_t *item = NULL;
     json_array_foreach(errors, i, item) {

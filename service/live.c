@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 1024
+#define BUCKETS     1024
+#define CHECKPOINTS 4 /* that were told and may still be on their way */
+
+struct told_checkpoint {
+    int64_t step; /* 0: none */
+    int64_t wall_ms;
+};
 
 struct entry {
     struct entry *next;
@@ -14,8 +20,7 @@ struct entry {
     uint64_t touched;
     int64_t attempt, step, of, epoch, wall_ms;
     int64_t first_step_attempt; /* the newest attempt whose first step was told */
-    int64_t checkpoint_step;    /* the newest that was told, 0: none */
-    int64_t checkpoint_wall_ms;
+    struct told_checkpoint checkpoints[CHECKPOINTS]; /* of `attempt`, newest first */
     size_t metric_count;
     struct live_metric *metrics;
     size_t rank_count; /* of `attempt` */
@@ -128,7 +133,7 @@ static struct entry *enter(struct live *live, const char *id, int64_t attempt)
     if (attempt > entry->attempt) {
         entry->attempt = attempt;
         entry->step = 0;
-        entry->checkpoint_step = 0;
+        memset(entry->checkpoints, 0, sizeof(entry->checkpoints));
         free(entry->ranks);
         entry->ranks = NULL;
         entry->rank_count = 0;
@@ -252,9 +257,10 @@ void live_checkpoint(struct live *live, const char *job, int64_t attempt, int64_
 {
     pthread_mutex_lock(&live->lock);
     struct entry *entry = enter(live, job, attempt);
-    if (entry != NULL && step > entry->checkpoint_step) {
-        entry->checkpoint_step = step;
-        entry->checkpoint_wall_ms = wall_ms;
+    if (entry != NULL && step > entry->checkpoints[0].step) {
+        memmove(&entry->checkpoints[1], &entry->checkpoints[0],
+                (CHECKPOINTS - 1) * sizeof(entry->checkpoints[0]));
+        entry->checkpoints[0] = (struct told_checkpoint){.step = step, .wall_ms = wall_ms};
     }
     pthread_mutex_unlock(&live->lock);
 }
@@ -263,8 +269,11 @@ int64_t live_checkpoint_wall_ms(struct live *live, const char *job, int64_t atte
 {
     pthread_mutex_lock(&live->lock);
     const struct entry *entry = find(live, job);
-    const bool known = entry != NULL && entry->attempt == attempt && entry->checkpoint_step == step;
-    const int64_t wall_ms = known ? entry->checkpoint_wall_ms : 0;
+    int64_t wall_ms = 0;
+    for (size_t i = 0; entry != NULL && entry->attempt == attempt && i < CHECKPOINTS; i++) {
+        if (entry->checkpoints[i].step == step)
+            wall_ms = entry->checkpoints[i].wall_ms;
+    }
     pthread_mutex_unlock(&live->lock);
     return wall_ms;
 }

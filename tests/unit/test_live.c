@@ -41,6 +41,22 @@ static void the_newest_progress_and_metrics_are_shown(void **state)
     assert_int_equal(job.step, 11);
 }
 
+/* A trainer may tell of the next checkpoint while the one before is on its way to us. */
+static void a_checkpoint_is_known_until_some_more_were_told(void **state)
+{
+    struct live *live = *state;
+    for (int64_t step = 10; step <= 50; step += 10)
+        live_checkpoint(live, "job_a", 1, step, 1000 + step);
+    live_checkpoint(live, "job_a", 1, 50, 9999); /* another rank, later */
+    assert_int_equal(live_checkpoint_wall_ms(live, "job_a", 1, 10), 0);
+    for (int64_t step = 20; step <= 50; step += 10)
+        assert_int_equal(live_checkpoint_wall_ms(live, "job_a", 1, step), 1000 + step);
+    assert_int_equal(live_checkpoint_wall_ms(live, "job_a", 2, 50), 0);
+    live_checkpoint(live, "job_a", 2, 10, 7);
+    assert_int_equal(live_checkpoint_wall_ms(live, "job_a", 1, 50), 0);
+    assert_int_equal(live_checkpoint_wall_ms(live, "job_a", 2, 10), 7);
+}
+
 static void an_older_attempt_changes_nothing(void **state)
 {
     struct live *live = *state;
@@ -147,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         case_of(the_newest_progress_and_metrics_are_shown),
+        case_of(a_checkpoint_is_known_until_some_more_were_told),
         case_of(an_older_attempt_changes_nothing),
         case_of(a_new_attempt_begins_without_ranks_and_with_the_last_metrics),
         case_of(the_first_step_beyond_the_resumed_one_is_told_once),
