@@ -85,7 +85,8 @@ const struct verb verb_predict = {
          .synopsis = "MODEL.safetensors --data FILE [options]",
          .about = "Prints a line for each row, image or text of a file, in its order, or the best "
                   "items of users.\n"
-                  "  tables, images  CSV with a header: class and probabilities, or a value\n"
+                  "  tables, images  CSV with a header: class and probabilities, or a value; blank "
+                  "lines are no rows\n"
                   "  texts           score, tab, text; an empty line has the score of no words\n"
                   "  recommenders    user, rank, item and score, separated by tabs",
          .rows = predict_rows_of_help,
