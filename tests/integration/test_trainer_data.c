@@ -71,10 +71,10 @@ static void records_that_are_passed_over_are_told_by_rank_0(void **state)
         warnings_with(gang, 0, "3 malformed records of the training part were passed over"), 1);
     assert_int_equal(warnings_with(gang, 0, ":2 (age): expected a number, got \"old\""), 2);
     assert_int_equal(warnings_with(gang, 0, ": expected 12 fields, got 3"), 2);
-    assert_int_equal(
-        warnings_with(gang, 0,
-                      "(outcome): expected one of the values of \"classes\", got \"perhaps\""),
-        2); /* of each part, since both read the file */
+    assert_int_equal(warnings_with(gang, 0,
+                                   "(outcome): expected one of the values of \"classes\" "
+                                   "(\"repaid\", \"default\"), got \"perhaps\""),
+                     2); /* of each part, since both read the file */
     assert_int_equal(warnings_with(gang, 1, "passed over"), 0);
 }
 

@@ -385,8 +385,10 @@ static void a_header_that_is_taken_as_a_record_is_recognised(void **state)
                          ",'header':false}");
     data_fixture_write(f, "t", "text\tlabel\na b\tgood\n");
     assert_int_equal(data_fixture_train(f), STATUS_INVALID);
-    assert_non_null(strstr(f->err.text, "t:1:2 (y): expected one of the values of \"classes\", got "
-                                        "\"label\"; with \"header\": true line 1 is the names"));
+    assert_non_null(
+        strstr(f->err.text,
+               "t:1:2 (y): expected one of the values of \"classes\" (\"bad\", \"good\"), got "
+               "\"label\"; with \"header\": true line 1 is the names"));
     data_fixture_write(f, "t", "a b\tgood\ntext\tlabel\n");
     assert_int_equal(data_fixture_train(f), STATUS_INVALID);
     assert_null(strstr(f->err.text, "header"));

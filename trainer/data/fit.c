@@ -15,7 +15,6 @@
 #include "trainer/data/words.h"
 
 #define EXPECTED_NUMBER "a number"
-#define EXPECTED_CLASS  "one of the values of \"classes\""
 #define EXPECTED_INTEGER \
     "one of the model's classes as an integer from 0 on (\"classes\" names others)"
 
@@ -47,6 +46,20 @@ static void add_column(struct data_fit *fit, const struct data_column *column)
     (void)text_copy(out->name, sizeof(out->name), column->name);
 }
 
+void data_fit_tell_classes(struct data_fit *fit)
+{
+    char values[FIT_CLASSES_TEXT_BYTES / 2] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < fit->class_count && used < sizeof(values); i++)
+        used += (size_t)snprintf(values + used, sizeof(values) - used, "%s\"%s\"",
+                                 i == 0 ? "" : ", ", fit->classes[i].value);
+    text_drop_partial(values);
+    text_make_printable(values);
+    (void)snprintf(fit->classes_text, sizeof(fit->classes_text),
+                   "one of the values of \"classes\" (%s%s)", values,
+                   used < sizeof(values) ? "" : "...");
+}
+
 enum status data_fit_new(const struct data_spec *spec, struct data_fit **out, struct error *err)
 {
     CLEANUP(data_fit_cleanup) struct data_fit *fit = calloc(1, sizeof(*fit));
@@ -68,6 +81,7 @@ enum status data_fit_new(const struct data_spec *spec, struct data_fit **out, st
     fit->labels = spec->class_count > 0     ? FIT_LABELS_CLASSES
                   : spec->label_classes > 0 ? FIT_LABELS_INTEGERS
                                             : FIT_LABELS_NUMBERS;
+    data_fit_tell_classes(fit);
     fit->label_classes = spec->label_classes;
     fit->vocabulary_max = spec->vocabulary;
     fit->length = spec->length;
@@ -235,7 +249,7 @@ bool data_encode_label(const struct data_fit *fit, const struct record_cell *cel
     refusal->column = (size_t)fit->label_column;
     switch (fit->labels) {
     case FIT_LABELS_CLASSES:
-        refusal->expected = EXPECTED_CLASS;
+        refusal->expected = fit->classes_text;
         return encode_class(fit, cell, out);
     case FIT_LABELS_INTEGERS:
         refusal->expected = EXPECTED_INTEGER;

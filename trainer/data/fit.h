@@ -31,6 +31,8 @@
 #define FIT_TOKEN_OTHER   1 /* words that are not in the vocabulary */
 #define FIT_TOKEN_FIRST   2 /* the most frequent word */
 
+#define FIT_CLASSES_TEXT_BYTES 128
+
 enum fit_kind { FIT_TABLE, FIT_TEXT, FIT_PAIRS };
 enum fit_labels { FIT_LABELS_CLASSES, FIT_LABELS_INTEGERS, FIT_LABELS_NUMBERS };
 
@@ -57,11 +59,12 @@ struct data_fit {
     struct data_class
         classes[MODEL_CLASSES_LISTED_MAX]; /* index -1: records of this class are left out */
     size_t class_count;
-    int64_t label_classes;          /* of labels that are integers: they are below it */
-    struct names vocabulary;        /* word number i is token FIT_TOKEN_FIRST + i */
-    int64_t vocabulary_max;         /* tokens, the two special ones included */
-    int64_t length;                 /* tokens of a text that stay: the last ones */
-    struct records_skipped skipped; /* malformed records of the part that was decoded */
+    char classes_text[FIT_CLASSES_TEXT_BYTES]; /* how errors name them */
+    int64_t label_classes;                     /* of labels that are integers: they are below it */
+    struct names vocabulary;                   /* word number i is token FIT_TOKEN_FIRST + i */
+    int64_t vocabulary_max;                    /* tokens, the two special ones included */
+    int64_t length;                            /* tokens of a text that stay: the last ones */
+    struct records_skipped skipped;            /* malformed records of the part that was decoded */
     /* Pairs. */
     int64_t users, items;          /* rows of their tables: 1 + the largest number */
     bool named_users, named_items; /* else the ids are numbers and stand for themselves */
@@ -74,6 +77,9 @@ MUST_CHECK enum status data_fit_new(const struct data_spec *spec, struct data_fi
 void data_fit_free(struct data_fit *fit); /* accepts NULL */
 void data_fit_cleanup(struct data_fit *const *fit);
 
+/* Sets classes_text once the classes are there: data_fit_new() and data_fit_parse() do. */
+void data_fit_tell_classes(struct data_fit *fit);
+
 /* As JSON; the text is checked by buf_status(). And the reverse. */
 void data_fit_write(const struct data_fit *fit, struct buf *out);
 MUST_CHECK enum status data_fit_parse(const char *text, size_t bytes, struct data_fit **out,
@@ -85,7 +91,7 @@ struct records_layout data_fit_layout(const struct data_fit *fit);
 /* A cell that cannot be encoded. */
 struct fit_refusal {
     size_t column;        /* of the fit's columns */
-    const char *expected; /* static text */
+    const char *expected; /* static text, or the fit's */
 };
 
 /*

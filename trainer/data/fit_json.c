@@ -326,6 +326,7 @@ enum status data_fit_parse(const char *text, size_t bytes, struct data_fit **out
             TRY(parse_records(&root, fit, err));
     }
     TRY(json_problems_status(problems, err));
+    data_fit_tell_classes(fit);
     *out = TAKE(fit);
     return STATUS_OK;
 }
