@@ -46,8 +46,10 @@ run_cmocka() {
     name=$(basename "$1")
     log="$BUILD/tests/$name.log"
     started=$(date +%s)
-    timeout "${TEST_TIMEOUT:-300}" "$@" >"$log" 2>&1
+    # For what hangs; a slow machine must not come near it.
+    timeout "${TEST_TIMEOUT:-900}" "$@" >"$log" 2>&1
     rc=$?
+    [ "$rc" -eq 124 ] && echo "error: $name did not end within ${TEST_TIMEOUT:-900} s" >>"$log"
     p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
     f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
     s=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')

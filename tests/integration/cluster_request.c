@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -34,12 +35,27 @@ struct http_client *cluster_client_new(const struct cluster *cluster)
     return client;
 }
 
+/* A service that is gone says by its log alone what it wanted to say, not that it was killed. */
+static void tell_end(struct cluster *cluster)
+{
+    int status = 0;
+    if (cluster->service == 0 || !process_wait(cluster->service, 0, &status))
+        return;
+    cluster->service = 0;
+    if (WIFSIGNALED(status))
+        print_error("the service was ended by signal %d\n", WTERMSIG(status));
+    else
+        print_error("the service ended with code %d\n", WEXITSTATUS(status));
+}
+
 static long send_exchange(struct cluster *cluster, struct http_exchange *exchange)
 {
     struct error err = {0};
     if (exchange->timeout_ms == 0)
         exchange->timeout_ms = process_patience(REQUEST_TIMEOUT_MS);
     if (http_client_send(cluster->client, exchange, &err) != STATUS_OK) {
+        process_hold_if_ending();
+        tell_end(cluster);
         cluster_show_log(cluster, "service");
         fail_msg("%s %s: %s", exchange->method, exchange->path, err.text);
     }
@@ -82,6 +98,7 @@ json_t *cluster_get(struct cluster *cluster, const char *fmt, ...)
     json_t *answer = NULL;
     const long code = cluster_request(cluster, "GET", path, NULL, &answer);
     if (code != 200 || !answer) {
+        process_hold_if_ending();
         CLEANUP(free_cleanup) char *text = answer ? json_dumps(answer, 0) : NULL;
         fail_msg("GET %s: %ld %s", path, code, text ? text : "");
     }

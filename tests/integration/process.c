@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,9 @@
 #define PROCESS_ENV_MAX          512
 #define PROCESS_SCAN_MAX         32768
 #define PATIENCE_SANITIZED       6
+#define ENDING_NOTICE_MS         100
+
+static atomic_bool is_ending; /* a signal ends the test */
 
 struct child {
     pid_t pid; /* 0: free */
@@ -90,6 +94,10 @@ static void ending_signals(sigset_t *set)
     sigaddset(set, SIGHUP);
 }
 
+/*
+ * Says so first: to the test's own thread it looks as if the service had died, and a test that was
+ * only too slow must not be read that way.
+ */
 static void *end_on_signal(void *unused)
 {
     (void)unused;
@@ -97,10 +105,20 @@ static void *end_on_signal(void *unused)
     int number = 0;
     ending_signals(&set);
     if (sigwait(&set, &number) == 0) {
+        atomic_store(&is_ending, true);
+        dprintf(STDERR_FILENO, "ended from outside by signal %d (%s): killing what was started\n",
+                number, strsignal(number));
         process_kill_all();
         _exit(128 + number);
     }
     return NULL;
+}
+
+void process_hold_if_ending(void)
+{
+    clock_sleep_ms(ENDING_NOTICE_MS); /* the signal may have reached a program before our thread */
+    while (atomic_load(&is_ending))
+        clock_sleep_ms(ENDING_NOTICE_MS); /* until the process ends */
 }
 
 static void start_thread(void *(*body)(void *))
@@ -208,7 +226,7 @@ pid_t process_start(const struct process_options *options)
 bool process_wait(pid_t pid, int64_t timeout_ms, int *out_status)
 {
     struct timespec deadline;
-    clock_gettime(CLOCK_REALTIME, &deadline);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += timeout_ms / 1000;
     deadline.tv_nsec += timeout_ms % 1000 * 1000000;
     if (deadline.tv_nsec >= 1000000000) {
@@ -219,7 +237,7 @@ bool process_wait(pid_t pid, int64_t timeout_ms, int *out_status)
     struct child *child = find_child(pid);
     int rc = 0;
     while (child && !child->ended && rc == 0)
-        rc = pthread_cond_timedwait(&shared.changed, &shared.lock, &deadline);
+        rc = pthread_cond_clockwait(&shared.changed, &shared.lock, CLOCK_MONOTONIC, &deadline);
     const bool ended = !child || child->ended;
     if (child && ended) {
         if (out_status)

@@ -62,6 +62,12 @@ size_t process_descendants(pid_t ancestor, pid_t *out, size_t max);
 /* SIGKILL to every descendant until there is none. */
 void process_kill_all(void);
 
+/*
+ * Before a failure is reported that the end of a program would explain: when the test itself is being ended by a signal,
+ * such as a time limit's, this does not return.
+ */
+void process_hold_if_ending(void);
+
 /* Deadlines grow under sanitizers: SANITIZED=1 in the environment. */
 int64_t process_patience(int64_t timeout_ms);
 
