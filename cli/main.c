@@ -3,6 +3,7 @@
  *
  * Options of the connection may stand before the verb: `reprise --server URL ps`.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -160,9 +161,10 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
     if (rc == EXIT_DONE)
         rc = verb->run(&cli, config, argv + 1, words);
     cli_close(&cli);
-    if (fflush(stdout) != 0 && rc == EXIT_DONE)
-        rc = EXIT_REQUEST_FAILED;
-    return rc;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return rc;
+    fprintf(stderr, "%s: standard output: %s\n", verb->program.name, strerror(errno));
+    return rc == EXIT_DONE ? EXIT_REQUEST_FAILED : rc;
 }
 
 int main(int argc, char **argv)

@@ -172,19 +172,26 @@ static size_t fitting_bytes(const char *text, size_t columns)
     return bytes;
 }
 
+/* What the terminal has no room for is cut, and shown to be: half a number would be another one. */
 static void print_cell(const struct cli *cli, const struct column *column, const char *text,
                        size_t width, bool last, size_t *used)
 {
-    const size_t padding = width > shown_width(text) ? width - shown_width(text) : 0;
-    const size_t room = cli->width && (size_t)cli->width > *used ? (size_t)cli->width - *used : 0;
-    const size_t bytes = cli->width ? fitting_bytes(text, room) : strlen(text);
-    if (column->right)
-        printf("%*s", (int)padding, "");
-    printf("%s%.*s%s", column->state ? colour_of_state(cli, text) : "", (int)bytes, text,
-           column->state ? colour_off(cli) : "");
-    if (!last)
-        printf("%*s", (int)((column->right ? 0 : padding) + 2), "");
+    const size_t length = shown_width(text);
+    const size_t padding = width > length ? width - length : 0;
+    const size_t lead = column->right ? padding : 0;
+    const size_t begin = *used + lead;
+    const size_t end = cli->width > 0 ? (size_t)cli->width : SIZE_MAX;
     *used += width + 2;
+    if (begin >= end)
+        return;
+    const bool cut = length > end - begin;
+    const size_t bytes = cut ? fitting_bytes(text, end - begin - 1) : strlen(text);
+    printf("%*s%s%.*s%s%s", (int)lead, "", column->state ? colour_of_state(cli, text) : "",
+           (int)bytes, text, cut ? "…" : "", column->state ? colour_off(cli) : "");
+    const size_t gap = padding - lead + 2;
+    const size_t room = cut ? 0 : end - begin - length;
+    if (!last)
+        printf("%*s", (int)(gap < room ? gap : room), "");
 }
 
 static void measure(const struct cli *cli, const struct column *columns, const json_t *items,

@@ -2,7 +2,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -118,6 +120,42 @@ static void without_a_terminal_no_state_has_a_colour(void **state)
     assert_string_equal(colour_of_state(&terminal, "unheard of"), "");
 }
 
+/* What a table of one row looks like on a terminal of this width. */
+static void print_row_at(int width, char out[256])
+{
+    static const struct column columns[] = {
+        {.title = "NAME", .path = "name"}, {.title = "STEP", .path = "step", .right = true}, {0}};
+    const struct cli cli = {.output = OUTPUT_TABLE, .width = width};
+    CLEANUP(json_cleanup)
+    json_t *items = json_pack("[{s:s, s:s}]", "name", "digits", "step", "12/40000");
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    const int kept = dup(STDOUT_FILENO);
+    assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
+    print_list(&cli, columns, "name", items);
+    fflush(stdout);
+    assert_true(dup2(kept, STDOUT_FILENO) >= 0);
+    close(kept);
+    rewind(file);
+    out[fread(out, 1, 255, file)] = 0;
+    fclose(file);
+}
+
+static void a_cell_that_a_terminal_has_no_room_for_is_shown_to_be_cut(void **state)
+{
+    (void)state;
+    char text[256];
+    print_row_at(0, text); /* a pipe */
+    assert_string_equal(text, "NAME        STEP\ndigits  12/40000\n");
+    print_row_at(16, text);
+    assert_string_equal(text, "NAME        STEP\ndigits  12/40000\n");
+    print_row_at(15, text);
+    assert_string_equal(text, "NAME        ST…\ndigits  12/400…\n");
+    print_row_at(5, text);
+    assert_string_equal(text, "NAME \ndigi…\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +166,7 @@ int main(void)
         cmocka_unit_test(the_time_between_two_fields_is_in_milliseconds),
         cmocka_unit_test(a_value_prints_as_plain_text),
         cmocka_unit_test(without_a_terminal_no_state_has_a_colour),
+        cmocka_unit_test(a_cell_that_a_terminal_has_no_room_for_is_shown_to_be_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
