@@ -138,6 +138,8 @@ MUST_CHECK enum status train_open(struct train *train, const struct contract *co
 MUST_CHECK enum status train_step(struct train *train, struct error *err);
 /* Accounts for the step and reports metrics and progress where they are due. */
 MUST_CHECK enum status train_report_step(struct train *train, struct error *err);
+/* The figures since the last metric event; nothing if there was no step. Called by all ranks. */
+MUST_CHECK enum status train_report_window(struct train *train, struct error *err);
 /* Rank 0 emits a metric event and writes its values for TensorBoard; others say nothing. */
 MUST_CHECK enum status train_report_values(struct train *train, struct wire_event *event,
                                            struct error *err);

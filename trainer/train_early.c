@@ -44,6 +44,8 @@ static enum status stop(struct train *train, double value, struct error *err)
     const struct train_loop *loop = &guard->loop;
     const struct early_stopping_spec *spec = &train->spec.training.early_stopping;
     guard->stops_early = true;
+    train->part = TRAIN_PART_WRITE;
+    TRY(train_report_window(train, err)); /* no step comes that would do it */
     if (train->contract->rank != 0)
         return STATUS_OK;
     TRY(train_report_progress(train, err));

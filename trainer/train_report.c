@@ -29,9 +29,11 @@ static int64_t epoch_of_step(const struct train *train)
     return (train->step - 1) / train->steps_per_epoch;
 }
 
-static enum status report_metrics(struct train *train, struct error *err)
+enum status train_report_window(struct train *train, struct error *err)
 {
     struct train_window *window = &train->window;
+    if (window->rows == 0)
+        return STATUS_OK;
     const char *names[MODEL_METRICS_MAX];
     double values[MODEL_METRICS_MAX];
     const int count =
@@ -68,7 +70,7 @@ enum status train_report_step(struct train *train, struct error *err)
     train->trained_rows += train->step_rows;
     if (train->step % train->spec.training.metrics_every_steps == 0 ||
         train->step == train->total_steps)
-        TRY(report_metrics(train, err));
+        TRY(train_report_window(train, err));
     if (train->contract->rank != 0)
         return STATUS_OK;
     if (is_first || is_last || clock_mono_ms() - train->progress_reported_ms >= PROGRESS_EVERY_MS)

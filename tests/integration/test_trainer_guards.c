@@ -468,6 +468,13 @@ static void early_stopping_comes_where_its_events_say_and_the_best_is_exported(v
     assert_true(gang_last_event(gang, gang->attempt, 0, EVENT_PROGRESS, &progress));
     assert_true(progress.step == steps[stop] && progress.of == steps[stop]);
 
+    int told = 0; /* the last step's own figures, whatever metrics_every_steps is */
+    const int all = gang_events(gang, gang->attempt, 0, events, EVENTS_MAX);
+    for (int i = 0; i < all; i++)
+        told += events[i].kind == EVENT_METRIC && events[i].step == steps[stop] &&
+                isfinite(value_of(&events[i], "loss"));
+    assert_int_equal(told, 1);
+
     /* The same job, told to end at the best step, has the same tensors. */
     gang_set(gang, "training.early_stopping", NULL);
     gang_set(gang, "checkpoint.best", NULL);
