@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -309,6 +310,33 @@ static void a_data_set_is_registered_and_listed(void **state)
     assert_true(found);
 }
 
+static void folders_that_are_no_data_set_yet_are_told_beside_the_list(void **state)
+{
+    struct cluster *cluster = *state;
+    struct error err = {0};
+    char folder[] = "/tmp/reprise-sets-XXXXXX";
+    char path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/loose", folder);
+    assert_int_equal(fs_make_dirs(path, 0700, &err), STATUS_OK);
+    snprintf(path, sizeof path, "%s/mnist-small", folder); /* a name that is taken */
+    assert_int_equal(fs_make_dirs(path, 0700, &err), STATUS_OK);
+    const char *before = getenv("REPRISE_DATA");
+    CLEANUP(free_cleanup) char *kept = before ? strdup(before) : NULL;
+    setenv("REPRISE_DATA", folder, 1);
+    CLEANUP(process_result_clear) struct process_result table, names;
+    RUN(cluster, NULL, EXIT_DONE, &table, "data", "ls");
+    RUN(cluster, NULL, EXIT_DONE, &names, "data", "ls", "-o", "name");
+    if (kept)
+        setenv("REPRISE_DATA", kept, 1);
+    else
+        unsetenv("REPRISE_DATA");
+    assert_int_equal(fs_remove_tree(folder, &err), STATUS_OK);
+    assert_true(mentions(&table.err, "not registered: loose; reprise data add loose /tmp/"));
+    assert_false(mentions(&table.err, "mnist-small") || mentions(&table.out, "loose"));
+    assert_int_equal(names.err.size, 0);
+}
+
 static void a_token_is_good_for_its_role_until_it_is_revoked(void **state)
 {
     struct cluster *cluster = *state;
@@ -417,6 +445,7 @@ int main(void)
         cmocka_unit_test(a_running_job_writes_a_checkpoint_when_asked),
         cmocka_unit_test(a_node_is_listed_drained_and_taken_back),
         cmocka_unit_test(a_data_set_is_registered_and_listed),
+        cmocka_unit_test(folders_that_are_no_data_set_yet_are_told_beside_the_list),
         cmocka_unit_test(a_token_is_good_for_its_role_until_it_is_revoked),
         cmocka_unit_test(a_profile_of_a_private_file_connects),
     };
