@@ -3,6 +3,7 @@
  * (contract.h); the verbs (verbs.h) are for people, benches and agents.
  */
 #include <limits.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -15,8 +16,13 @@ static int run_rank(char *const environment[], int64_t process_boot_ms)
 {
     struct error err = {.status = STATUS_OK};
     struct contract contract;
-    if (contract_read(environment, &contract, &err) != STATUS_OK)
-        return verb_fail(&err, TRAINER_EXIT_BAD_SPEC);
+    if (contract_read(environment, &contract, &err) != STATUS_OK) {
+        const int code = verb_fail(&err, TRAINER_EXIT_BAD_SPEC);
+        (void)fputs("Without arguments this is a rank that an agent starts. Try 'reprise-trainer "
+                    "--help'.\n",
+                    stderr);
+        return code;
+    }
     contract.process_boot_ms = process_boot_ms;
     static char cache[PATH_MAX];
     if (contract.data_cache == NULL) {

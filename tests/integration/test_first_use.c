@@ -109,6 +109,8 @@ static void words_that_no_verb_takes_are_told(void **state)
                   "expected MODEL.safetensors alone, got \"b.csv\" beside it");
     const char *const some[] = {"numerics", "cpu", NULL};
     saved_refused(some, NULL, TRAINER_EXIT_BAD_SPEC, "expected no words, got \"cpu\"");
+    const char *const none[] = {NULL};
+    saved_refused(none, NULL, TRAINER_EXIT_BAD_SPEC, "Try 'reprise-trainer --help'");
     const char *const nothing[] = {"--json", NULL};
     saved_refused(nothing, NULL, TRAINER_EXIT_BAD_SPEC, "expected a verb, got \"--json\"");
 }

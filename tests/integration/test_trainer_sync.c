@@ -101,6 +101,26 @@ static void the_result_says_whether_it_can_be_reproduced(void **state)
     }
 }
 
+/* The sums of a step come so many steps later: the first windows have none. */
+static void figures_of_a_stale_gang_are_numbers_from_the_first_on(void **state)
+{
+    struct gang *gang = *state;
+    static struct wire_event events[64];
+    use_mode(gang, COUNT_OF(modes) - 1);
+    gang_set(gang, "training.steps", json_integer(20));
+    gang_set(gang, "training.metrics_every_steps", json_integer(1));
+    gang_run(gang, &(struct gang_start){.world_size = 3}, TRAINER_EXIT_DONE);
+    const int count = gang_events(gang, 1, 0, events, 64);
+    int told = 0;
+    for (int i = 0; i < count; i++) {
+        if (events[i].kind != EVENT_METRIC || strcmp(events[i].values[0].name, "loss") != 0)
+            continue;
+        assert_true(isfinite(events[i].values[0].value));
+        told++;
+    }
+    assert_int_equal(told, 20 - modes[COUNT_OF(modes) - 1].staleness);
+}
+
 /* With Adam, whose state lies in slices, which the checkpoint has put together. */
 static void a_killed_gang_goes_on_to_the_same_bits_in_every_mode(void **state)
 {
@@ -180,6 +200,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_mode_learns_what_one_rank_learns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_result_says_whether_it_can_be_reproduced, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(figures_of_a_stale_gang_are_numbers_from_the_first_on,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_killed_gang_goes_on_to_the_same_bits_in_every_mode,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_checkpoint_of_one_world_is_taken_up_by_another, set_up,
