@@ -19,7 +19,7 @@
 #define EXPONENT_MAX 100000
 
 /* Each correctly rounded, so within half a unit of its last place; exact from 1 to 1e22. */
-#define POWER_MIN (-37)
+#define POWER_MIN (-37) /* FLT_MIN_10_EXP */
 #define POWER_MAX 22
 static const double powers_of_ten[POWER_MAX - POWER_MIN + 1] = {
     1e-37, 1e-36, 1e-35, 1e-34, 1e-33, 1e-32, 1e-31, 1e-30, 1e-29, 1e-28, 1e-27, 1e-26,
@@ -238,8 +238,7 @@ static bool scan_plain(const char *text, size_t size, struct decimal *out)
 #define TAIL_MIDDLE     (UINT64_C(1) << 28)
 #define TAIL_MARGIN     UINT64_C(8)
 #define FLOAT_POWER_MAX 19
-_Static_assert(DIGITS_MAX + FLOAT_POWER_MAX < FLT_MAX_10_EXP && POWER_MIN == FLT_MIN_10_EXP,
-               "a float holds all products");
+_Static_assert(DIGITS_MAX + FLOAT_POWER_MAX < FLT_MAX_10_EXP, "a float holds all products");
 
 /* False when it takes more than a double to say which float is nearest. */
 static inline bool round_to_float(const struct decimal *number, float *out)
