@@ -331,8 +331,10 @@ enum status logs_read(struct logs *logs, const struct logs_stream *stream, int64
         if (next >= segment_end)
             continue;
         if (next < segment->start) {
+            const size_t before = out->size;
             buf_printf(out, "[reprise: %" PRId64 " bytes left out]\n", segment->start - next);
             next = segment->start;
+            left -= out->size - before < left ? out->size - before : left;
         }
         const size_t wanted =
             (size_t)(segment_end - next) < left ? (size_t)(segment_end - next) : left;

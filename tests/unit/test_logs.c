@@ -220,6 +220,25 @@ static void holes_without_end_stay_bounded(void **state)
     assert_int_equal(end, 299 * 100 + 2);
 }
 
+/* Who follows reads into a buffer of one read and a little more. */
+static void a_log_of_many_holes_is_read_to_its_end(void **state)
+{
+    struct room *room = *state;
+    static const char piece[4225] = {'x'};
+    int64_t end = 0;
+    for (int64_t i = 1; i < 63; i++)
+        end = append(room, i * 10000, piece, sizeof(piece));
+    int64_t next = 0;
+    while (next < end) {
+        CLEANUP(buf_clear) struct buf text;
+        buf_init(&text, LOGS_READ_BYTES + KIB);
+        const int64_t before = next;
+        assert_ok(logs_read(room->logs, &rank0, next, &text, &next, &room->err), &room->err);
+        assert_true(next > before);
+    }
+    assert_int_equal(next, end);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -236,6 +255,7 @@ int main(void)
         CASE(no_name_leaves_the_folder),
         CASE(old_jobs_are_removed),
         CASE(holes_without_end_stay_bounded),
+        CASE(a_log_of_many_holes_is_read_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
