@@ -123,6 +123,7 @@ static const struct attempt *last_ended(const struct job *job)
 
 bool aftermath_may_amend(const struct job *job, const struct attempt *attempt)
 {
+    assert(attempt != NULL);
     return job->due_ms[DUE_AMEND] != TIMER_NEVER && last_ended(job) == attempt &&
            attempt->row.reason == REASON_PEER_LOST &&
            (job->row.state == JOB_RECOVERING || job->row.state == JOB_STARTING ||
