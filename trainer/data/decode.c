@@ -13,7 +13,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 
-static void decode_clear(struct decode *decode)
+static void decode_clear(struct decoding *decode)
 {
     data_fit_free(decode->fit);
     records_close(decode->records);
@@ -33,7 +33,7 @@ struct write_part {
 
 static void begin_chunk(void *context, void *part_of_chunk, int64_t chunk)
 {
-    const struct decode *decode = context;
+    const struct decoding *decode = context;
     struct write_part *part = part_of_chunk;
     part->ties = 0;
     part->rows_left = 0;
@@ -47,13 +47,13 @@ static void begin_chunk(void *context, void *part_of_chunk, int64_t chunk)
     part->tokens_left = plan->tokens;
 }
 
-static enum status changed(const struct decode *decode, struct error *err)
+static enum status changed(const struct decoding *decode, struct error *err)
 {
     return error_set(err, STATUS_CONFLICT, "%s changed while it was read",
                      records_path(decode->records));
 }
 
-static enum status write_text(const struct decode *decode, struct write_part *part,
+static enum status write_text(const struct decoding *decode, struct write_part *part,
                               const struct record_cell *cell, struct error *err)
 {
     const size_t length = (size_t)decode->fit->length;
@@ -71,7 +71,7 @@ static enum status write_text(const struct decode *decode, struct write_part *pa
     return STATUS_OK;
 }
 
-static void write_row(const struct decode *decode, int64_t row, const struct record *record,
+static void write_row(const struct decoding *decode, int64_t row, const struct record *record,
                       const struct decode_values *values)
 {
     const struct data_fit *fit = decode->fit;
@@ -86,7 +86,7 @@ static void write_row(const struct decode *decode, int64_t row, const struct rec
 static enum status write_record(void *context, void *part_of_chunk, const struct record *record,
                                 struct error *err)
 {
-    const struct decode *decode = context;
+    const struct decoding *decode = context;
     const struct data_fit *fit = decode->fit;
     struct write_part *part = part_of_chunk;
     struct decode_values values;
@@ -111,7 +111,7 @@ static enum status write_record(void *context, void *part_of_chunk, const struct
 
 static enum status check_chunk(void *context, void *part_of_chunk, int64_t chunk, struct error *err)
 {
-    const struct decode *decode = context;
+    const struct decoding *decode = context;
     const struct write_part *part = part_of_chunk;
     (void)chunk;
     return part->rows_left == 0 && part->tokens_left == 0 ? STATUS_OK : changed(decode, err);
@@ -134,7 +134,7 @@ static void add_array(struct dataset_shape *shape, const char *name, enum data_t
     (void)text_copy(array->name, sizeof(array->name), name);
 }
 
-static void find_arrays(struct decode *decode, const struct dataset_shape *shape,
+static void find_arrays(struct decoding *decode, const struct dataset_shape *shape,
                         void *const memory[DATA_ARRAYS_MAX])
 {
     for (size_t i = 0; i < shape->array_count; i++) {
@@ -154,7 +154,7 @@ static void find_arrays(struct decode *decode, const struct dataset_shape *shape
     }
 }
 
-static enum status make_arrays(struct decode *decode, struct dataset_writer *writer,
+static enum status make_arrays(struct decoding *decode, struct dataset_writer *writer,
                                struct error *err)
 {
     const struct data_fit *fit = decode->fit;
@@ -181,7 +181,7 @@ static enum status make_arrays(struct decode *decode, struct dataset_writer *wri
 /* ------------------------------------------------------------------ both parts */
 
 /* The training part fits anew; the evaluation part takes what that fitted. */
-static enum status begin_fit(struct decode *decode, struct error *err)
+static enum status begin_fit(struct decoding *decode, struct error *err)
 {
     const struct data_request *request = decode->request;
     if (request->role == DATA_TRAIN)
@@ -193,7 +193,7 @@ static enum status begin_fit(struct decode *decode, struct error *err)
     return STATUS_OK;
 }
 
-static enum status write_fit(const struct decode *decode, struct dataset_writer *writer,
+static enum status write_fit(const struct decoding *decode, struct dataset_writer *writer,
                              struct error *err)
 {
     CLEANUP(buf_clear) struct buf text;
@@ -211,7 +211,7 @@ static enum status decode_records(const struct data_request *request, struct dat
     const struct data_spec *spec = request->spec;
     char path[PATH_MAX];
     CLEANUP(decode_clear)
-    struct decode decode = {
+    struct decoding decode = {
         .request = request,
         .policy = {.skip = spec->on_error == ON_ERROR_SKIP, .errors_max = spec->max_errors}};
     TRY(begin_fit(&decode, err));

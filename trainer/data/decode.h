@@ -18,7 +18,7 @@ struct decode_plan {
     int64_t first_token, tokens;
 };
 
-struct decode {
+struct decoding {
     const struct data_request *request;
     struct data_fit *fit;
     struct records *records;
@@ -41,7 +41,7 @@ struct decode {
  * Fills `plans`, `rows`, `tokens`, and for the training part everything in `fit` that is learned.
  * STATUS_INVALID when the part has no record.
  */
-MUST_CHECK enum status decode_survey(struct decode *decode, struct error *err);
+MUST_CHECK enum status decode_survey(struct decoding *decode, struct error *err);
 
 /* What a record of the part says. */
 struct decode_values {
@@ -53,7 +53,7 @@ struct decode_values {
  * What both passes do first with a record: malformed ones are refused, and *out_wanted says whether it is one
  * of this part's. *ties as for split_is_test().
  */
-MUST_CHECK enum status decode_choose(const struct decode *decode, const struct record *record,
+MUST_CHECK enum status decode_choose(const struct decoding *decode, const struct record *record,
                                      int64_t *ties, bool *out_wanted, struct decode_values *out,
                                      struct error *err);
 

@@ -33,7 +33,7 @@ struct word_counts {
 };
 
 struct survey {
-    struct decode *decode;
+    struct decoding *decode;
     bool fits;
     int64_t records;                          /* good ones, of both parts and left out */
     struct moments moments[DATA_COLUMNS_MAX]; /* (numeric_count) */
@@ -184,7 +184,7 @@ static void fit_numbers(const struct survey *survey, struct data_fit *fit)
 
 /* ------------------------------------------------------------------ the pass */
 
-enum status decode_choose(const struct decode *decode, const struct record *record, int64_t *ties,
+enum status decode_choose(const struct decoding *decode, const struct record *record, int64_t *ties,
                           bool *out_wanted, struct decode_values *out, struct error *err)
 {
     struct fit_refusal refusal;
@@ -224,7 +224,7 @@ static enum status survey_record(void *context, void *part_of_chunk, const struc
     return STATUS_OK;
 }
 
-static enum status add_plan(struct decode *decode, const struct survey_part *part,
+static enum status add_plan(struct decoding *decode, const struct survey_part *part,
                             struct error *err)
 {
     if (decode->plan_count == decode->plan_capacity) {
@@ -289,7 +289,7 @@ static enum status run_survey(struct survey *survey, struct error *err)
 {
     static const struct records_pass pass = {sizeof(struct survey_part), records_begin_nothing,
                                              survey_record, merge_survey, end_survey};
-    struct decode *decode = survey->decode;
+    struct decoding *decode = survey->decode;
     struct data_fit *fit = decode->fit;
     TRY(records_run(decode->records, &pass, survey, &decode->policy, 0, &fit->skipped, err));
     if (decode->rows == 0)
@@ -303,7 +303,7 @@ static enum status run_survey(struct survey *survey, struct error *err)
     return fit_vocabulary(&survey->words, fit, err);
 }
 
-enum status decode_survey(struct decode *decode, struct error *err)
+enum status decode_survey(struct decoding *decode, struct error *err)
 {
     struct survey *survey = calloc(1, sizeof(*survey));
     if (survey == NULL)
