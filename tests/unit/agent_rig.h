@@ -16,7 +16,7 @@
 
 #define JOB          "job_0123456789abcdefghjkmn"
 #define NUMERICS     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define HEARTBEAT_MS 5000 /* long, so that what comes soon did not come by heartbeat */
+#define HEARTBEAT_MS 60000 /* long, so that what comes soon did not come by heartbeat */
 
 struct rig {
     char dir[64];

@@ -16,7 +16,7 @@
 
 #define PATIENCE_S     10
 #define BODY_BYTES_MAX (8 * MIB)
-#define LEASE_MS       5000
+#define LEASE_MS       180000
 #define TOKEN          "Bearer node-token"
 
 struct fake {

