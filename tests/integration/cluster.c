@@ -17,8 +17,8 @@
 #include "base/fs.h"
 #include "tests/integration/cluster_private.h"
 
-#define START_TIMEOUT_MS  10000
-#define END_TIMEOUT_MS    10000
+#define START_TIMEOUT_MS  30000
+#define END_TIMEOUT_MS    30000
 #define SERVICE_ARGS_MAX  32
 #define FILE_BYTES_MAX    (64 * KIB)
 #define START_POLL_MS     2
