@@ -27,6 +27,7 @@
 #define PROCESS_SCAN_MAX         32768
 #define PATIENCE_SANITIZED       6
 #define ENDING_NOTICE_MS         100
+#define QUIET_LOOKS              3
 
 static atomic_bool is_ending; /* a signal ends the test */
 
@@ -409,10 +410,10 @@ size_t process_descendants(pid_t ancestor, pid_t *out, size_t max)
 void process_kill_all(void)
 {
     pid_t pids[PROCESS_LIVE_MAX];
-    for (;;) {
+    /* A look at all processes is not one moment: what changed parents meanwhile is seen by the next. */
+    for (int quiet = 0; quiet < QUIET_LOOKS;) {
         const size_t count = process_descendants(0, pids, COUNT_OF(pids));
-        if (count == 0)
-            return;
+        quiet = count == 0 ? quiet + 1 : 0;
         for (size_t i = 0; i < count; i++)
             kill(pids[i], SIGKILL);
         clock_sleep_ms(1); /* the kernel ends them; there is nothing to be told by */
