@@ -42,6 +42,8 @@ static void the_empty_string_is_a_string_even_alone(void **state)
     CLEANUP(names_clear) struct names names = {0};
     assert_int_equal(names_find(&names, "", 0), -1);
     assert_int_equal(add(&names, ""), 0);
+    assert_int_equal(add(&names, ""), 0);
+    assert_int_equal(names_find(&names, "", 0), 0);
     size_t size = 1;
     assert_non_null(names_at(&names, 0, &size));
     assert_int_equal(size, 0);

@@ -105,7 +105,8 @@ enum status names_add(struct names *names, const char *text, size_t size, const 
         return error_set(err, STATUS_TOO_LARGE, "more than %d different %s, or %zu MiB of them",
                          NAMES_COUNT_MAX, what, NAMES_BYTES_MAX / MIB);
     if ((names->count == names->capacity && !grow_count(names)) ||
-        (names->bytes_capacity - names->bytes_used < size && !grow_bytes(names, size)))
+        ((names->bytes == NULL || names->bytes_capacity - names->bytes_used < size) &&
+         !grow_bytes(names, size))) /* an empty string has an address, too */
         return error_set(err, STATUS_NO_MEMORY, "%u different %s", names->count, what);
     if (names->count == 0)
         names->begins[0] = 0;
@@ -133,5 +134,5 @@ const char *names_at(const struct names *names, uint32_t number, size_t *out_siz
 {
     assert(number < names->count);
     *out_size = names->begins[number + 1] - names->begins[number];
-    return names->bytes == NULL ? "" : names->bytes + names->begins[number]; /* all are empty */
+    return names->bytes + names->begins[number];
 }
