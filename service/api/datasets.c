@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "schema/job_spec.h"
 #include "service/api/api.h"
+#include "service/api/object.h"
 #include "service/api/page.h"
 #include "service/api/readers.h"
 #include "service/api/registry.h"
@@ -45,21 +46,22 @@ void datasets_list(struct http_request *request)
     name_page_end(request, &page, status, &err);
 }
 
-void datasets_get(struct http_request *request)
+static enum status read_dataset(struct http_request *request, struct buf *body,
+                                int64_t *out_revision, struct error *err)
 {
-    struct error err = {0};
+    (void)out_revision;
     struct dataset_row row;
     CLEANUP(lent_return) struct lent lent = {0};
-    CLEANUP(buf_clear) struct buf body;
-    buf_init(&body, API_ANSWER_BYTES_MAX);
-    struct out out = out_to(&body);
-    if (readers_lend(api_of(request)->readers, &lent, &err) != STATUS_OK ||
-        reader_dataset(lent.state, http_param(request, 0), &row, &err) != STATUS_OK) {
-        http_reply_error(request, &err);
-        return;
-    }
+    TRY(readers_lend(api_of(request)->readers, &lent, err));
+    TRY(reader_dataset(lent.state, http_param(request, 0), &row, err));
+    struct out out = out_to(body);
     write_dataset(&out, &row);
-    http_reply_buf(request, 200, "application/json", &body);
+    return STATUS_OK;
+}
+
+void datasets_get(struct http_request *request)
+{
+    object_reply(request, 200, read_dataset);
 }
 
 struct registering {

@@ -87,7 +87,8 @@ void object_refuse_match(struct http_request *request, const char *what, const c
 static void reply(struct http_request *request, unsigned code, struct buf *body, int64_t revision)
 {
     http_reply_buf(request, code, "application/json", body);
-    object_etag(request, revision);
+    if (revision > 0)
+        object_etag(request, revision);
 }
 
 void object_reply(struct http_request *request, unsigned code, object_read_fn *read)

@@ -8,7 +8,7 @@
 
 #include "service/api/api.h"
 
-/* Writes the object as it is now into `body`, and its revision. */
+/* Writes the object as it is now into `body`, and its revision, which stays 0 where it has none. */
 typedef enum status object_read_fn(struct http_request *request, struct buf *body,
                                    int64_t *out_revision, struct error *err);
 
@@ -25,7 +25,7 @@ bool object_matches(const char *if_match, int64_t revision);
 void object_refuse_match(struct http_request *request, const char *what, const char *if_match,
                          int64_t revision);
 
-/* Answers with the object, its revision as ETag, or with the problem. */
+/* Answers with the object, its revision as ETag if it has one, or with the problem. */
 void object_reply(struct http_request *request, unsigned code, object_read_fn *read);
 /* The whole of such a route. */
 void object_get(struct http_request *request, object_read_fn *read);

@@ -47,12 +47,6 @@ static void begin_chunk(void *context, void *part_of_chunk, int64_t chunk)
     part->tokens_left = plan->tokens;
 }
 
-static enum status changed(const struct decoding *decode, struct error *err)
-{
-    return error_set(err, STATUS_CONFLICT, "%s changed while it was read",
-                     records_path(decode->records));
-}
-
 static enum status write_text(const struct decoding *decode, struct write_part *part,
                               const struct record_cell *cell, struct error *err)
 {
@@ -63,7 +57,7 @@ static enum status write_text(const struct decoding *decode, struct write_part *
         return error_set(err, STATUS_NO_MEMORY, "a text of %zu tokens", length);
     const size_t count = data_encode_text(decode->fit, cell->text, cell->size, part->text);
     if ((int64_t)count > part->tokens_left)
-        return changed(decode, err);
+        return records_changed(decode->records, err);
     memcpy(decode->tokens_out + part->token, part->text, count * sizeof(part->text[0]));
     decode->offsets[part->row] = part->token;
     part->token += (int64_t)count;
@@ -95,7 +89,7 @@ static enum status write_record(void *context, void *part_of_chunk, const struct
     if (!wanted)
         return STATUS_OK;
     if (part->rows_left == 0)
-        return changed(decode, err);
+        return records_changed(decode->records, err);
     if (fit->text_column >= 0)
         TRY(write_text(decode, part, &record->cells[fit->text_column], err));
     else
@@ -114,7 +108,8 @@ static enum status check_chunk(void *context, void *part_of_chunk, int64_t chunk
     const struct decoding *decode = context;
     const struct write_part *part = part_of_chunk;
     (void)chunk;
-    return part->rows_left == 0 && part->tokens_left == 0 ? STATUS_OK : changed(decode, err);
+    return part->rows_left == 0 && part->tokens_left == 0 ? STATUS_OK
+                                                          : records_changed(decode->records, err);
 }
 
 static void end_writing(void *part_of_chunk)

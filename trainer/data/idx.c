@@ -33,29 +33,6 @@ static enum status idx_open(struct idx_stream *stream, const char *root, const c
     return source_open(stream->path, &stream->source, err);
 }
 
-static enum status idx_read(struct idx_stream *stream, void *out, int64_t size, struct error *err)
-{
-    size_t got = 0;
-    TRY(source_read(stream->source, out, (size_t)size, &got, err));
-    if ((int64_t)got < size)
-        return error_set(err, STATUS_INVALID,
-                         "%s: byte %lld: the file ends, %lld bytes are missing", stream->path,
-                         (long long)source_offset(stream->source),
-                         (long long)(size - (int64_t)got));
-    return STATUS_OK;
-}
-
-static enum status idx_expect_end(struct idx_stream *stream, struct error *err)
-{
-    uint8_t byte;
-    size_t got = 0;
-    TRY(source_read(stream->source, &byte, 1, &got, err)); /* reads the checksum, too */
-    if (got > 0)
-        return error_set(err, STATUS_INVALID, "%s: byte %lld: expected the end, there is more",
-                         stream->path, (long long)source_offset(stream->source) - 1);
-    return STATUS_OK;
-}
-
 struct idx_shape {
     int64_t count;
     int64_t width;
@@ -65,7 +42,7 @@ static enum status idx_read_magic(struct idx_stream *stream, int dimensions_min,
                                   int *out_dimensions, struct error *err)
 {
     uint8_t magic[4];
-    TRY(idx_read(stream, magic, sizeof(magic), err));
+    TRY(source_read_all(stream->source, magic, sizeof(magic), err));
     if (magic[0] != 0 || magic[1] != 0)
         return error_set(err, STATUS_INVALID,
                          "%s: byte 0: not an IDX file: it begins with %02x %02x, not 00 00",
@@ -88,7 +65,7 @@ static enum status idx_read_sizes(struct idx_stream *stream, int dimensions, str
     for (int i = 0; i < dimensions; i++) {
         const int64_t at = source_offset(stream->source);
         uint8_t bytes[4];
-        TRY(idx_read(stream, bytes, sizeof(bytes), err));
+        TRY(source_read_all(stream->source, bytes, sizeof(bytes), err));
         const int64_t size = (int64_t)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
         if (size < 1 || size > DATA_RECORDS_MAX)
             return error_set(err, STATUS_INVALID, "%s: byte %lld: a dimension of size %lld",
@@ -122,12 +99,12 @@ static enum status idx_read_labels(struct idx_stream *stream, int32_t *out, int6
     for (int64_t done = 0; done < count;) {
         const int64_t left = count - done;
         const int64_t size = left < (int64_t)sizeof(chunk) ? left : (int64_t)sizeof(chunk);
-        TRY(idx_read(stream, chunk, size, err));
+        TRY(source_read_all(stream->source, chunk, (size_t)size, err));
         for (int64_t i = 0; i < size; i++)
             out[done + i] = chunk[i];
         done += size;
     }
-    return idx_expect_end(stream, err);
+    return source_expect_end(stream->source, err);
 }
 
 static enum status idx_decode(const struct data_request *request, struct dataset_writer *writer,
@@ -166,8 +143,8 @@ static enum status idx_decode(const struct data_request *request, struct dataset
         .array_count = is_labelled ? 2 : 1};
     void *arrays[DATA_ARRAYS_MAX];
     TRY(dataset_writer_shape(writer, &shape, arrays, err));
-    TRY(idx_read(&features, arrays[0], records.count * records.width, err));
-    TRY(idx_expect_end(&features, err));
+    TRY(source_read_all(features.source, arrays[0], (size_t)(records.count * records.width), err));
+    TRY(source_expect_end(features.source, err));
     return is_labelled ? idx_read_labels(&labels, arrays[1], records.count, err) : STATUS_OK;
 }
 

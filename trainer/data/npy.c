@@ -38,16 +38,6 @@ static void npy_close(struct npy *npy)
     source_close(npy->source);
 }
 
-static enum status npy_read(struct npy *npy, void *out, size_t size, struct error *err)
-{
-    size_t got = 0;
-    TRY(source_read(npy->source, out, size, &got, err));
-    if (got < size)
-        return error_set(err, STATUS_INVALID, "%s: byte %lld: the file ends, %zu bytes are missing",
-                         npy->path, (long long)source_offset(npy->source), size - got);
-    return STATUS_OK;
-}
-
 /* ------------------------------------------------------------------ the header */
 
 /* What stands behind 'key': in the dictionary's text, or NULL. */
@@ -71,11 +61,11 @@ static enum status parse_type(struct npy *npy, const char *text, struct error *e
             return STATUS_OK;
         }
     }
-    const int shown = value == NULL ? 7 : (int)strcspn(value, ",}");
+    const char *const got = value != NULL ? value : "nothing";
+    const int shown = (int)strcspn(got, ",}");
     return error_set(err, STATUS_UNSUPPORTED,
                      "%s: header: expected 'descr' '<f4', '<f8', '|u1', '<i4' or '<i8', got %.*s",
-                     npy->path, shown < NPY_SHOWN_BYTES ? shown : NPY_SHOWN_BYTES,
-                     value != NULL ? value : "nothing");
+                     npy->path, shown < NPY_SHOWN_BYTES ? shown : NPY_SHOWN_BYTES, got);
 }
 
 static enum status parse_shape(struct npy *npy, const char *text, int dimensions_max,
@@ -138,20 +128,20 @@ static enum status npy_open(struct npy *npy, const char *root, const char *file,
     uint8_t start[NPY_MAGIC_BYTES + 2], size_bytes[4] = {0};
     TRY(fs_path(npy->path, sizeof(npy->path), err, "%s/%s", root, file));
     TRY(source_open(npy->path, &npy->source, err));
-    TRY(npy_read(npy, start, sizeof(start), err));
+    TRY(source_read_all(npy->source, start, sizeof(start), err));
     if (memcmp(start, NPY_MAGIC, NPY_MAGIC_BYTES) != 0)
         return error_set(err, STATUS_INVALID, "%s: byte 0: not a NumPy file", npy->path);
     const int version = start[NPY_MAGIC_BYTES];
     if (version < 1 || version > 3)
         return error_set(err, STATUS_UNSUPPORTED, "%s: byte 6: version %d, expected 1 to 3",
                          npy->path, version);
-    TRY(npy_read(npy, size_bytes, version == 1 ? 2 : 4, err));
+    TRY(source_read_all(npy->source, size_bytes, version == 1 ? 2 : 4, err));
     const uint32_t size = (uint32_t)size_bytes[0] | (uint32_t)size_bytes[1] << 8 |
                           (uint32_t)size_bytes[2] << 16 | (uint32_t)size_bytes[3] << 24;
     if (size > NPY_HEADER_MAX)
         return error_set(err, STATUS_TOO_LARGE, "%s: a header of %u bytes, the limit is %d",
                          npy->path, size, NPY_HEADER_MAX);
-    TRY(npy_read(npy, text, size, err));
+    TRY(source_read_all(npy->source, text, size, err));
     text[size] = '\0';
     return parse_header(npy, text, dimensions_max, err);
 }
@@ -203,13 +193,8 @@ static enum status next_values(struct npy *npy, int64_t done, union npy_values *
     const int64_t left = npy->count * npy->width - done;
     *out_count = left < NPY_CHUNK_VALUES ? left : NPY_CHUNK_VALUES;
     if (left > 0)
-        return npy_read(npy, values, (size_t)*out_count * npy_bytes[npy->type], err);
-    size_t more = 0;
-    TRY(source_read(npy->source, values, 1, &more, err));
-    if (more > 0)
-        return error_set(err, STATUS_INVALID, "%s: byte %lld: expected the end, there is more",
-                         npy->path, (long long)source_offset(npy->source) - 1);
-    return STATUS_OK;
+        return source_read_all(npy->source, values, (size_t)*out_count * npy_bytes[npy->type], err);
+    return source_expect_end(npy->source, err);
 }
 
 static enum status refuse_value(const struct npy *npy, int64_t index, const char *expected,

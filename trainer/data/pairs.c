@@ -264,8 +264,7 @@ static bool is_kept(const struct pairs *pairs, const struct pair *pair)
 static enum status write_pair(struct pairs *pairs, const struct pair *pair, struct error *err)
 {
     if (pairs->written == pairs->rows)
-        return error_set(err, STATUS_CONFLICT, "%s changed while it was read",
-                         records_path(pairs->records));
+        return records_changed(pairs->records, err);
     pairs->user[pairs->written] = pair->user;
     pairs->item[pairs->written * pairs->item_stride] = pair->item;
     pairs->written++;
@@ -445,8 +444,7 @@ static enum status write_rows(struct pairs *pairs, struct dataset_writer *writer
     else
         TRY(run_stage(pairs, STAGE_WRITE, err));
     if (pairs->written != pairs->rows)
-        return error_set(err, STATUS_CONFLICT, "%s changed while it was read",
-                         records_path(pairs->records));
+        return records_changed(pairs->records, err);
     if (!evaluates)
         return STATUS_OK;
     return pairs_fill_negatives(pairs->request, pairs->fit, pairs->user, pairs->rows, negatives,

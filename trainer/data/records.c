@@ -27,6 +27,11 @@ const char *records_path(const struct records *records)
     return records->path;
 }
 
+enum status records_changed(const struct records *records, struct error *err)
+{
+    return error_set(err, STATUS_CONFLICT, "%s changed while it was read", records->path);
+}
+
 /* ------------------------------------------------------------------ errors */
 
 /* A value as it can be shown: cut, and nothing in it that a terminal would obey. */

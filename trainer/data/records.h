@@ -71,6 +71,8 @@ MUST_CHECK enum status records_open(const char *path, const struct records_layou
 void records_close(struct records *records); /* accepts NULL */
 void records_cleanup(struct records *const *records);
 const char *records_path(const struct records *records);
+/* STATUS_CONFLICT: one pass saw another file than the one before. */
+enum status records_changed(const struct records *records, struct error *err);
 
 /* What a pass does; every member is given. A part is what one thread gathers from one chunk. */
 struct records_pass {

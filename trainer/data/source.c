@@ -244,6 +244,27 @@ enum status source_open(const char *path, struct source **out, struct error *err
     return STATUS_OK;
 }
 
+enum status source_read_all(struct source *source, void *out, size_t size, struct error *err)
+{
+    size_t got = 0;
+    TRY(source_read(source, out, size, &got, err));
+    if (got < size)
+        return error_set(err, STATUS_INVALID, "%s: byte %lld: the file ends, %zu bytes are missing",
+                         source->path, (long long)source->offset, size - got);
+    return STATUS_OK;
+}
+
+enum status source_expect_end(struct source *source, struct error *err)
+{
+    uint8_t byte;
+    size_t got = 0;
+    TRY(source_read(source, &byte, 1, &got, err));
+    if (got > 0)
+        return error_set(err, STATUS_INVALID, "%s: byte %lld: expected the end, there is more",
+                         source->path, (long long)source->offset - 1);
+    return STATUS_OK;
+}
+
 const char *source_path(const struct source *source)
 {
     return source->path;

@@ -35,6 +35,12 @@ void source_cleanup(struct source *const *source);
 MUST_CHECK enum status source_read(struct source *source, void *out, size_t size, size_t *out_got,
                                    struct error *err);
 
+/* All of `size` bytes: STATUS_INVALID where the stream ends before. */
+MUST_CHECK enum status source_read_all(struct source *source, void *out, size_t size,
+                                       struct error *err);
+/* STATUS_INVALID unless the stream ends here; reads its checksum, too. */
+MUST_CHECK enum status source_expect_end(struct source *source, struct error *err);
+
 const char *source_path(const struct source *source);
 enum source_compression source_compression_of(const struct source *source);
 int64_t source_offset(const struct source *source); /* decoded bytes read so far */

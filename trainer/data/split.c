@@ -205,11 +205,6 @@ static void end_keys(void *part_of_chunk)
     free(part->keys);
 }
 
-static enum status changed(const struct records *records, struct error *err)
-{
-    return error_set(err, STATUS_CONFLICT, "%s changed while it was read", records_path(records));
-}
-
 static enum status count_range(struct search *search, const struct records *records,
                                const struct records_policy *policy, struct error *err)
 {
@@ -276,13 +271,13 @@ static enum status find_border(struct search *search, const struct records *reco
                                         : test); /* of the last training one */
     while (search->count > split->keys_max && search->low < search->high) {
         if (!narrow(search, &rank))
-            return changed(records, err);
+            return records_changed(records, err);
         TRY(count_range(search, records, policy, err));
     }
     if (search->count <= split->keys_max && !choose_kept(search, &rank))
-        return changed(records, err);
+        return records_changed(records, err);
     if (rank > search->count)
-        return changed(records, err);
+        return records_changed(records, err);
     split->train_until = search->low;
     split->train_ties = rank;
     if (rank == search->count) {
